@@ -1,0 +1,67 @@
+"""The `stn-tf` command: a lazy group, so that `--help` never imports TensorFlow."""
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+import stn_tf
+
+# Command -> its one-line help. The function `command` of `stn_tf.cli.<name>` implements it.
+COMMANDS = {
+    "train": "Train a network of an experiment.",
+    "evaluate": "Measure a trained run on its test images.",
+    "export": "Write a run as SavedModel and ONNX.",
+    "predict": "Run an exported model over images.",
+    "plot": "Draw where an exported model looks.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"stn_tf.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            text = " ".join(str(error).split()) or type(error).__name__
+            click.echo(f"Error: {text}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(stn_tf.__version__, prog_name="stn-tf")
+@click.option("--debug", is_flag=True, help="Show the whole trace of an error.")
+def main(debug: bool) -> None:
+    """Train spatial transformer networks and take them to production.
+
+    \b
+    stn-tf train digits-rts --out runs/digits
+    stn-tf export runs/digits --out exports/digits
+    stn-tf predict exports/digits images/ --output predictions.csv
+    """
+    if not debug:
+        # TensorFlow's C++ start-up lines; errors still show. Read when TensorFlow is imported.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+if __name__ == "__main__":
+    main()

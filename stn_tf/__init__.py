@@ -1,0 +1,80 @@
+"""stn-tf: trains spatial transformer networks in TensorFlow and takes them to production.
+
+Importing this package does not import TensorFlow: the names below are loaded at first use.
+"""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# In a checkout `export/`, `serving/` and `cli/` stand beside `stn_tf/`; installed, they are inside it.
+_CHECKOUT = Path(__file__).parent.parent
+if (_CHECKOUT / "setup.cfg").is_file():
+    __path__.append(str(_CHECKOUT))
+
+# Public name -> module that defines it.
+_PUBLIC = {
+    "SpatialTransformer": "stn_tf.layers",
+    "affine_grid": "stn_tf.geometry",
+    "affine_grid_3d": "stn_tf.geometry",
+    "attention_grid": "stn_tf.geometry",
+    "compose": "stn_tf.geometry",
+    "corners_pixels": "stn_tf.geometry",
+    "grid_sample": "stn_tf.sampling",
+    "identity": "stn_tf.geometry",
+    "inverse": "stn_tf.geometry",
+    "projective_grid": "stn_tf.geometry",
+    "similarity_grid": "stn_tf.geometry",
+    "thin_plate_spline_grid": "stn_tf.geometry",
+    "warp": "stn_tf.sampling",
+    "StnError": "stn_tf.errors",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+if TYPE_CHECKING:
+    from stn_tf.errors import StnError as StnError
+    from stn_tf.geometry import (
+        affine_grid as affine_grid,
+    )
+    from stn_tf.geometry import (
+        affine_grid_3d as affine_grid_3d,
+    )
+    from stn_tf.geometry import (
+        attention_grid as attention_grid,
+    )
+    from stn_tf.geometry import (
+        compose as compose,
+    )
+    from stn_tf.geometry import (
+        corners_pixels as corners_pixels,
+    )
+    from stn_tf.geometry import (
+        identity as identity,
+    )
+    from stn_tf.geometry import (
+        inverse as inverse,
+    )
+    from stn_tf.geometry import (
+        projective_grid as projective_grid,
+    )
+    from stn_tf.geometry import (
+        similarity_grid as similarity_grid,
+    )
+    from stn_tf.geometry import (
+        thin_plate_spline_grid as thin_plate_spline_grid,
+    )
+    from stn_tf.layers import SpatialTransformer as SpatialTransformer
+    from stn_tf.sampling import grid_sample as grid_sample
+    from stn_tf.sampling import warp as warp
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'stn_tf' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_PUBLIC))

@@ -1,0 +1,50 @@
+"""Transforms images by theta: the grid and the sampling in one call."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from stn_tf.geometry import Transform, get_transform
+from stn_tf.sampling.grid_sample import grid_sample
+
+
+def warp(
+    images: Any,
+    theta: Any,
+    size: Sequence[int],
+    *,
+    transform: str | Transform = "affine",
+    kernel: str = "bilinear",
+    padding: str = "zeros",
+    align_corners: bool = False,
+    **options: Any,
+) -> tf.Tensor:
+    """Returns the images as the transforms theta show them.
+
+    Convention: theta maps output to input, as in `stn_tf.geometry`; pixels as in `grid_sample`.
+
+    Args:
+        images: `[N, H, W, C]`, or `[N, D, H, W, C]` for `affine-3d`; floating-point.
+        theta: `[N, *theta]`, float: the parameters of `transform`, one set an image.
+        size: Output height and width in pixels (depth first for volumes).
+        transform: One of `stn_tf.geometry.TRANSFORMS`.
+        kernel: `bilinear`, `nearest` or `bicubic`.
+        padding: `zeros`, `border` or `reflection`.
+        align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
+        **options: The options of the transform: `control_points`, `regularisation` of `tps`.
+
+    Returns:
+        `[N, *size, C]` in the dtype of `images`.
+
+    Raises:
+        ValueError: If a shape, size or choice is wrong.
+        TypeError: If a dtype is not floating-point.
+
+    Source: Jaderberg et al. 2015, section 3, https://arxiv.org/abs/1506.02025.
+    """
+    family = get_transform(transform, **options)
+    grid = family.grid(theta, size, align_corners=align_corners)
+    return grid_sample(
+        images, grid, kernel=kernel, padding=padding, align_corners=align_corners
+    )

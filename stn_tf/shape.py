@@ -1,0 +1,66 @@
+"""Checks of arguments, so that every wrong shape is worded in the same way.
+
+Only what is known statically is checked: unknown ranks and dimensions pass.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def _words(shape: Sequence[int | None | str]) -> str:
+    return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+
+
+def check_rank(name: str, tensor: Any, ranks: Sequence[int], layout: str) -> None:
+    """Raises ValueError if the rank of `tensor` is known and not one of `ranks`."""
+    shape = tensor.shape
+    if shape.rank is not None and shape.rank not in ranks:
+        raise ValueError(f"`{name}` must be {layout}, but it has shape {_words(shape.as_list())}.")
+
+
+def check_trailing(name: str, tensor: Any, trailing: Sequence[int]) -> None:
+    """Raises ValueError if the last dimensions of `tensor` are known and not `trailing`."""
+    if tensor.shape.rank is None:
+        return
+    shape = tensor.shape.as_list()
+    last = shape[-len(trailing) :]
+    fits = len(last) == len(trailing) and all(
+        size is None or size == rule for size, rule in zip(last, trailing, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"`{name}` must have shape {_words(['...', *trailing])}, "
+            f"but it has shape {_words(shape)}."
+        )
+
+
+def check_size(name: str, size: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Returns `size` as a tuple of `rank` positive integers, or raises ValueError."""
+    axes = "(depth, height, width)" if rank == 3 else "(height, width)"
+    try:
+        values = tuple(int(value) for value in size)
+        whole = all(value == given for value, given in zip(values, size, strict=True))
+    except (TypeError, ValueError):
+        raise ValueError(f"`{name}` must be {axes} in pixels, but it is {size!r}.") from None
+    if len(values) != rank or not whole or min(values) < 1:
+        raise ValueError(
+            f"`{name}` must be {axes} in pixels, each an integer of at least 1, but it is {size!r}."
+        )
+    return values
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Returns `value` if it is one of `choices`, or raises ValueError that lists them."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {listed}, but it is {value!r}.")
+    return str(value)
+
+
+def check_floating(name: str, tensor: Any) -> None:
+    """Raises TypeError if `tensor` does not hold floating-point numbers."""
+    if not tensor.dtype.is_floating:
+        raise TypeError(
+            f"`{name}` must hold floating-point numbers, but its dtype is {tensor.dtype.name}. "
+            f"Convert it, for example with tf.cast({name}, tf.float32)."
+        )

@@ -1,0 +1,102 @@
+"""Where the replicas of a training step run: one device, several, or several machines.
+
+    Cluster              what `TF_CONFIG` says about this worker
+    create_strategy      the tf.distribute strategy of a name
+    local_replica_ids    which replicas of the global batch a worker feeds
+"""
+
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from stn_tf.errors import ConfigError
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """This worker's place among the workers."""
+
+    workers: int = 1
+    index: int = 0
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker writes the run."""
+        return self.index == 0
+
+
+def read_cluster() -> Cluster:
+    """Returns what the environment variable `TF_CONFIG` says; one worker if it is not set.
+
+    Raises:
+        ConfigError: If `TF_CONFIG` is malformed.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    if not text.strip():
+        return Cluster()
+    try:
+        settings = json.loads(text)
+        cluster, task = settings["cluster"], settings["task"]
+        kind, index = task["type"], int(task["index"])
+        chiefs, workers = list(cluster.get("chief", ())), list(cluster.get("worker", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _malformed(f"{type(error).__name__}: {error}") from None
+    if set(cluster) - {"chief", "worker"} or kind not in ("chief", "worker"):
+        raise _malformed("only the tasks `worker` and `chief` can train")
+    addresses = chiefs + workers
+    if not all(isinstance(a, str) and a.rpartition(":")[2].isdigit() for a in addresses):
+        raise _malformed("each address must be host:port")
+    if not 0 <= index < len(chiefs if kind == "chief" else workers) or len(chiefs) > 1:
+        raise _malformed(f"there is no {kind} with index {index}")
+    return Cluster(len(addresses), index + (len(chiefs) if kind == "worker" else 0))
+
+
+def create_strategy(name: str, cluster: Cluster) -> tf.distribute.Strategy:
+    """Returns the strategy of a name, to be called before anything else starts TensorFlow.
+
+    Args:
+        name: `one`, `mirrored` (all GPUs, or else all logical CPUs), `multi-worker` (from
+            `TF_CONFIG`), or `auto`: the last that this machine and environment allow.
+        cluster: From `read_cluster`.
+
+    Raises:
+        ConfigError: If `multi-worker` cannot start.
+    """
+    if name == "multi-worker" or (name == "auto" and cluster.workers > 1):
+        if not os.environ.get("TF_CONFIG", "").strip():
+            raise ConfigError(
+                f"`strategy` multi-worker needs the environment variable TF_CONFIG, as in {_EXAMPLE}."
+            )
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except RuntimeError as error:
+            raise ConfigError(
+                "`strategy` multi-worker must be created before TensorFlow runs anything, but it "
+                f"has run already in this process ({error}). Train in a fresh process."
+            ) from None
+    # Listing physical devices, unlike logical ones, does not start the runtime.
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    if name == "mirrored" or (name == "auto" and gpus > 1):
+        kind = "GPU" if gpus else "CPU"
+        return tf.distribute.MirroredStrategy(
+            [f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))]
+        )
+    return tf.distribute.get_strategy()
+
+
+def local_replica_ids(context: tf.distribute.InputContext) -> range:
+    """Returns the replicas that one input pipeline feeds, in the order in which it feeds them."""
+    local = context.num_replicas_in_sync // context.num_input_pipelines
+    return range(context.input_pipeline_id * local, (context.input_pipeline_id + 1) * local)
+
+
+def _malformed(reason: str) -> ConfigError:
+    return ConfigError(
+        f"The environment variable TF_CONFIG is malformed: {reason}. It must be like {_EXAMPLE}."
+    )
