@@ -1,0 +1,56 @@
+"""`stn-tf evaluate`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from stn_tf.cli.options import json_option, run_argument
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Where to save the confusion matrix as a picture. [default: RUN/confusion.png]",
+)
+@json_option
+def command(run: Path, output: Path | None, as_json: bool) -> None:
+    """Measure a trained run on its test images.
+
+    Prints the error and a table of the classes, and saves the confusion matrix as a picture.
+
+    \b
+    Examples:
+      stn-tf evaluate runs/digits-rts-st-cnn-affine
+      stn-tf evaluate runs/digits-rts-st-cnn-affine --json
+      stn-tf evaluate runs/digits-rts-st-cnn-affine --output confusion.png
+    """
+    from stn_tf import plots
+    from stn_tf.training import Run, evaluate
+
+    evaluation = evaluate(Run(run))
+    output = output or run / "confusion.png"
+    plots.save_figure(plots.confusion_figure(evaluation.confusion, evaluation.classes), output)
+    if as_json:
+        click.echo(json.dumps({**evaluation.to_dict(), "picture": str(output)}, indent=2))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("class", title=f"Test error {evaluation.error_percent:.2f} %")
+    for heading in ("images", "error %", "precision %"):
+        table.add_column(heading, justify="right")
+    table.add_column("most often taken for")
+    for row in evaluation.per_class:
+        table.add_row(
+            row.name,
+            str(row.images),
+            f"{row.error_percent:.2f}",
+            f"{row.precision_percent:.2f}",
+            row.taken_for or "",
+        )
+    Console().print(table)
+    click.echo(f"Confusion matrix: {output}")

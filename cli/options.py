@@ -1,0 +1,21 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+
+import click
+
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON, for programs."
+)
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder with the data: MNIST's four idx files, or one sub-folder of images per class.",
+)
+
+output_option = click.option(
+    "--output", type=click.Path(path_type=Path), help="File to write."
+)

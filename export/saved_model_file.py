@@ -1,0 +1,121 @@
+"""The SavedModel of a network: stock operations only, ready for TensorFlow Serving."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from stn_tf.errors import ExportError
+from stn_tf.export.network import DEFAULT_OUTPUTS, Network, inspect
+
+# Operations of TensorFlow that call back into the Python that defined them.
+_PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+_DECODED_CHANNELS = (1, 3, 4)
+
+
+def saved_model(
+    model: keras.Model | Network,
+    path: Path | str,
+    *,
+    input_shape: Sequence[int] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """Writes the SavedModel of a Keras model into a new folder.
+
+    Signatures, all with a free batch dimension: `serving_default` (`images` -> `logits`,
+    `probabilities`, `class`); `serving_bytes` (`image_bytes`, encoded images of any size -> the
+    same), for 1, 3 or 4 channels; with spatial transformers also `localize` (`images` -> `theta`,
+    `corners`) and `rectify` (`images` -> `crops`).
+
+    Args:
+        model: A classifier, with any number of samplers in it.
+        path: The folder.
+        input_shape: Height, width and channels; needed if the model does not know them.
+
+    Returns:
+        The names of the signatures and of their outputs.
+
+    Raises:
+        ExportError: If the model needs what TensorFlow Serving does not have.
+    """
+    network = model if isinstance(model, Network) else inspect(model, input_shape)
+    names = signature_outputs(network)
+    functions = {name: _signature(network, name, outputs) for name, outputs in names.items()}
+    module = tf.Module()
+    # Only what the signatures read: no optimizer, no seeds of dropout.
+    variables = {id(v): v for function in functions.values() for v in function.graph.variables}
+    module.weights = list(variables.values())
+    try:
+        tf.saved_model.save(module, str(path), signatures=functions)
+    except (AssertionError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise ExportError(f"The model cannot be saved for TensorFlow Serving: {text}") from error
+    check_stock(Path(path))
+    return names
+
+
+def signature_outputs(network: Network) -> dict[str, tuple[str, ...]]:
+    """Returns the signatures that a network gets, and the names of their outputs."""
+    names = {"serving_default": DEFAULT_OUTPUTS}
+    if network.samplers:
+        names["localize"] = network.names("theta", "corners")
+        names["rectify"] = network.names("crops")
+    if network.input_shape[-1] in _DECODED_CHANNELS:
+        names["serving_bytes"] = DEFAULT_OUTPUTS
+    return names
+
+
+def _signature(network: Network, name: str, outputs: Sequence[str]) -> Callable:
+    def from_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        values = network.outputs(images)
+        return {output: values[output] for output in outputs}
+
+    def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return from_images(_decode(image_bytes, network.input_shape))
+
+    encoded = name == "serving_bytes"
+    spec = tf.TensorSpec([None], tf.string, name="image_bytes") if encoded else network.images_spec
+    function = tf.function(
+        from_bytes if encoded else from_images, input_signature=[spec], autograph=False
+    )
+    return function.get_concrete_function()
+
+
+def _decode(image_bytes: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
+    """Encoded images of any size -> `[N, *shape]` in 0..1."""
+
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(encoded, channels=shape[-1], expand_animations=False)
+        image.set_shape([None, None, shape[-1]])
+        resized = tf.image.resize(image, shape[:2], antialias=True)
+        return tf.ensure_shape(resized / 255.0, shape)
+
+    return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+
+
+def check_stock(path: Path) -> None:
+    """Raises ExportError if a SavedModel needs more than stock TensorFlow Serving has.
+
+    It links its operations statically, has no Python, and starts with XLA off.
+    """
+    proto = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    for meta_graph in proto.meta_graphs:
+        # `tf.raw_ops` lists what is in the wheel, not what was loaded into this process.
+        foreign = [
+            op.name
+            for op in meta_graph.meta_info_def.stripped_op_list.op
+            if not hasattr(tf.raw_ops, op.name) or op.name in _PYTHON_OPS
+        ]
+        if foreign:
+            raise ExportError(
+                "The model uses operations that TensorFlow Serving does not have: "
+                f"{', '.join(sorted(foreign))}. Write them in standard TensorFlow operations."
+            )
+        for function in meta_graph.graph_def.library.function:
+            nodes = [node.attr for node in function.node_def]
+            if any("_XlaMustCompile" in a and a["_XlaMustCompile"].b for a in (function.attr, *nodes)):
+                raise ExportError(
+                    f"The model uses `jit_compile=True` in {function.signature.name}, and TensorFlow "
+                    "Serving has XLA off: the first request would fail. Remove it."
+                )

@@ -1,0 +1,91 @@
+"""Workarounds for tf2onnx, each with the version that needs it and when it can go."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import onnx
+import tensorflow as tf
+
+
+def convert(
+    frozen: Callable,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    handlers: Mapping[str, Callable],
+    opset: int,
+) -> onnx.ModelProto:
+    """Converts a concrete function without variables, or raises.
+
+    tf2onnx 1.17: `from_function`, `from_keras` and `from_graph_def` hard-code
+    `continue_on_error=True`, and the optimiser swallows errors by default: a handler that raises
+    still yields a file, with the TensorFlow operation inside. So its inner functions are called.
+    Remove when `from_function` takes `continue_on_error`.
+    """
+    # Imported late: it takes a second and only conversion needs it.
+    from tf2onnx import optimizer, tf_loader
+    from tf2onnx.tfonnx import process_tf_graph
+
+    inputs = [tensor.name for tensor in frozen.inputs]
+    outputs = [tensor.name for tensor in frozen.outputs]
+    renames = dict(zip(inputs, input_names, strict=True))
+    renames |= dict(zip(outputs, output_names, strict=True))
+    with _quiet(), tf.Graph().as_default() as graph:
+        graph_def = tf_loader.tf_optimize(inputs, outputs, frozen.graph.as_graph_def())
+        tf.import_graph_def(graph_def, name="")
+        converted = process_tf_graph(
+            graph,
+            continue_on_error=False,
+            opset=opset,
+            custom_op_handlers={op: (handler, []) for op, handler in handlers.items()},
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=renames,
+        )
+        converted = optimizer.optimize_graph(converted, catch_errors=False)
+        return converted.make_model("stn_tf")
+
+
+def name_batch(model: onnx.ModelProto) -> None:
+    """Calls the first dimension of every input and output `batch`.
+
+    tf2onnx 1.17 names unknown dimensions `unk__N`, each differently. Remove when it keeps one
+    name for one dimension.
+    """
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    # Its notes on inner tensors repeat those names; shape inference finds the shapes again.
+    del model.graph.value_info[:]
+
+
+def drop_unused_domains(model: onnx.ModelProto) -> None:
+    """Removes domains that no node is in.
+
+    tf2onnx 1.17 imports `ai.onnx.ml` into every file. Remove when it does so on need.
+    """
+    used = {node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in {*used, ""}]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def set_ir_version(model: onnx.ModelProto) -> None:
+    """Sets the oldest file format that the opset allows.
+
+    tf2onnx 1.17 writes 8 whatever the opset, and `onnx.version_converter` leaves it. Remove when
+    tf2onnx writes opset 20 by itself.
+    """
+    model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """tf2onnx 1.17 warns of the carrier's unknown shape, which the next node gives."""
+    logger: Any = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

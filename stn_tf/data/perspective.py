@@ -1,0 +1,88 @@
+"""Distortion P: the corners of the image are pulled apart."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from stn_tf.data import keys
+from stn_tf.data.canvas import REFERENCE
+from stn_tf.data.projection import project
+
+# The corners of the unit square as (x, y), in the order in which they are walked around.
+_UNIT_SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+# Moves of 5 in 28 pixels sometimes fold the image over itself, or squeeze one corner of it to
+# nothing. Then the next of these many draws counts, and after them the corners stay.
+_CANDIDATES = 6
+_SMALLEST_CORNER = 0.2  # Of the area of the triangle at each corner.
+
+
+@dataclass(frozen=True)
+class Perspective:
+    """Scales an image about its centre, then moves its corners and all between them.
+
+    Attributes:
+        deviation: Of the corners' moves in each direction, in pixels of 28.
+        scales: The smallest and largest scale.
+    """
+
+    deviation: float
+    scales: tuple[float, float]
+
+    def draw(
+        self, key: tf.Tensor, count: int, size: tuple[int, int], canvas: tuple[int, int]
+    ) -> dict[str, tf.Tensor]:
+        """Draws `corners` `[n, 4, 2]`: where in the canvas the image's corners come to lie.
+
+        Convention: (x, y) in pixels, pixel (0, 0)'s centre is (0.0, 0.0); order top-left,
+        top-right, bottom-right, bottom-left.
+        """
+        scale_key, move_key = keys.split(key, 2)
+        extent = tf.constant([size[1], size[0]], tf.float32)
+        middle = (tf.constant([canvas[1], canvas[0]], tf.float32) - 1.0) / 2.0
+        scale = keys.uniform(scale_key, (count, 1, 1, 1), *self.scales)
+        corners = middle + scale * extent * (tf.constant(_UNIT_SQUARE) - 0.5)
+        moves = keys.normal(move_key, (count, _CANDIDATES, 4, 2))
+        moved = corners + moves * self.deviation / REFERENCE * extent
+        candidates = tf.concat([moved, corners], axis=1)
+
+        areas = _corner_areas(candidates) / _corner_areas(corners)
+        usable = tf.reduce_all(areas >= _SMALLEST_CORNER, axis=-1)
+        first = tf.argmax(tf.cast(usable, tf.int32) * tf.range(_CANDIDATES + 1, 0, -1), axis=1)
+        return {"corners": tf.gather(candidates, first, batch_dims=1)}
+
+    def apply(
+        self,
+        images: tf.Tensor,
+        parameters: dict[str, tf.Tensor],
+        canvas: tuple[int, int],
+        pool: tf.Tensor,
+        indices: tf.Tensor,
+    ) -> tf.Tensor:
+        """Reads each canvas pixel from the image by the homography back from the corners."""
+        height, width = images.shape[1:3]
+        back = tf.linalg.inv(_square_to_quadrilateral(parameters["corners"]))
+        to_pixels = tf.constant([[width, 0.0, -0.5], [0.0, height, -0.5], [0.0, 0.0, 1.0]])
+        matrix = tf.reshape(to_pixels @ back, [-1, 9])
+        return project(images, matrix[:, :8] / matrix[:, 8:], canvas)
+
+
+def _corner_areas(corners: tf.Tensor) -> tf.Tensor:
+    """Twice the signed area of the triangle at each corner; all positive if convex."""
+    onward = tf.roll(corners, -1, axis=-2) - corners
+    back = tf.roll(corners, 1, axis=-2) - corners
+    return onward[..., 0] * back[..., 1] - onward[..., 1] * back[..., 0]
+
+
+def _square_to_quadrilateral(corners: tf.Tensor) -> tf.Tensor:
+    """Returns the homographies `[n, 3, 3]` of the unit square to corners `[n, 4, 2]`.
+
+    Source: Heckbert 1989, Fundamentals of texture mapping and image warping, section 2.2.3.
+    """
+    q0, q1, q2, q3 = (tf.unstack(corner, axis=-1) for corner in tf.unstack(corners, axis=1))
+    (ax, ay), (bx, by) = ((q1[i] - q2[i] for i in (0, 1)), (q3[i] - q2[i] for i in (0, 1)))
+    sx, sy = (q0[i] - q1[i] + q2[i] - q3[i] for i in (0, 1))
+    determinant = ax * by - bx * ay
+    g = (sx * by - bx * sy) / determinant
+    h = (ax * sy - sx * ay) / determinant
+    rows = [[q1[i] - q0[i] + g * q1[i], q3[i] - q0[i] + h * q3[i], q0[i]] for i in (0, 1)]
+    return tf.stack([tf.stack(row, -1) for row in [*rows, [g, h, tf.ones_like(g)]]], axis=1)

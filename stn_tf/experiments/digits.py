@@ -1,0 +1,29 @@
+"""The distorted-digit experiments on the 1,797 digits that come with scikit-learn.
+
+Paper: Jaderberg et al. 2015, section 4.1 and appendix A.4, with MNIST replaced by a data set that
+needs no download. The paper has no figures for it.
+Command: `stn-tf train digits-rts`
+"""
+
+from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
+
+_SHORT_STEPS = {"r": 400, "rts": 400, "p": 400, "e": 400, "tc": 400}
+_LONG_STEPS = {"r": 4000, "rts": 4000, "p": 4000, "e": 4000, "tc": 4000}
+
+EXPERIMENTS = {
+    f"digits-{distortion}": Experiment(
+        settings={
+            "source": "digits",
+            "distortion": distortion,
+            "model": "st-cnn-affine",
+            # Appendix A.4: where the canvas is larger than the digit.
+            "pool_crops": distortion in ("rts", "tc"),
+        },
+        schedules={
+            "short": adam_schedule(_SHORT_STEPS[distortion], batch_size=128, learning_rate=1e-3),
+            "long": adam_schedule(_LONG_STEPS[distortion], learning_rate=1e-3),
+            "paper": PAPER_SCHEDULE,
+        },
+    )
+    for distortion in ("r", "rts", "p", "e", "tc")
+}

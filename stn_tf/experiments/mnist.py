@@ -1,0 +1,30 @@
+"""The distorted-MNIST experiments of the paper.
+
+Paper: Jaderberg et al. 2015, section 4.1, table 1 and appendix A.4.
+Command: `stn-tf train mnist-rts --data-dir DIR`, DIR with the four idx files; without `--data-dir`
+they are downloaded.
+Paper's test error of st-cnn-affine in percent: R 0.7, RTS 0.5, P 0.8, E 1.2, TC 1.7.
+"""
+
+from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
+
+_SHORT_STEPS = {"r": 1000, "rts": 2000, "p": 1000, "e": 1000, "tc": 1000}
+_LONG_STEPS = {"r": 4000, "rts": 8000, "p": 4000, "e": 4000, "tc": 4000}
+
+EXPERIMENTS = {
+    f"mnist-{distortion}": Experiment(
+        settings={
+            "source": "mnist",
+            "distortion": distortion,
+            "model": "st-cnn-affine",
+            # Appendix A.4: where the canvas is larger than the digit.
+            "pool_crops": distortion in ("rts", "tc"),
+        },
+        schedules={
+            "short": adam_schedule(_SHORT_STEPS[distortion], learning_rate=1e-3),
+            "long": adam_schedule(_LONG_STEPS[distortion], learning_rate=1e-3),
+            "paper": PAPER_SCHEDULE,
+        },
+    )
+    for distortion in ("r", "rts", "p", "e", "tc")
+}

@@ -1,0 +1,21 @@
+"""Keras layers.
+
+    SpatialTransformer        looks at images where its localisation network says
+    ThetaRegression, Warp     its two parts, for transformers that share one localisation
+    spatial_transformers      finds the transformers in a model
+    record_transformations    hands out theta, grid and crops of a model's transformers
+"""
+
+from stn_tf.layers.recording import Transformation, record_transformations
+from stn_tf.layers.spatial_transformer import SpatialTransformer, spatial_transformers
+from stn_tf.layers.theta_regression import ThetaRegression
+from stn_tf.layers.warp import Warp
+
+__all__ = [
+    "SpatialTransformer",
+    "ThetaRegression",
+    "Transformation",
+    "Warp",
+    "record_transformations",
+    "spatial_transformers",
+]

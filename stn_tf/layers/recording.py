@@ -1,0 +1,60 @@
+"""Shows what the transformers inside a model do, without changing the model."""
+
+import contextlib
+import contextvars
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from stn_tf.layers.spatial_transformer import SpatialTransformer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Transformation:
+    """One call of a spatial transformer.
+
+    Attributes:
+        layer: The transformer that was called.
+        images: Its input, `[N, H, W, C]`.
+        theta: `[N, *theta]`, float32.
+        grid: `[N, h, w, 2]`, (x, y) in [-1, 1], float32.
+        crops: Its output, `[N, h, w, C]`.
+    """
+
+    layer: "SpatialTransformer"
+    images: tf.Tensor
+    theta: tf.Tensor
+    grid: tf.Tensor
+    crops: tf.Tensor
+
+
+_recorders: contextvars.ContextVar[tuple[list[Transformation], ...]] = contextvars.ContextVar(
+    "stn_tf_recorders", default=()
+)
+
+
+@contextlib.contextmanager
+def record_transformations() -> Iterator[list[Transformation]]:
+    """Collects the transformations of the models that are called inside the block, in order.
+
+        with record_transformations() as records:
+            logits = model(images)
+        theta = records[0].theta
+
+    In a `tf.function`, call the model and use the records inside the same function.
+    """
+    records: list[Transformation] = []
+    token = _recorders.set((*_recorders.get(), records))
+    try:
+        yield records
+    finally:
+        _recorders.reset(token)
+
+
+def note(transformation: Transformation) -> None:
+    """Hands a transformation to whoever records."""
+    for records in _recorders.get():
+        records.append(transformation)
