@@ -16,6 +16,3 @@ data_dir_option = click.option(
     help="Folder with the data: MNIST's four idx files, or one sub-folder of images per class.",
 )
 
-output_option = click.option(
-    "--output", type=click.Path(path_type=Path), help="File to write."
-)

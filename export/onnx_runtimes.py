@@ -43,13 +43,48 @@ def reference_evaluator(serialized: bytes) -> Answers:
 
 
 class GridSample(op_grid_sample.GridSample):
-    """The reference GridSample under the names that modes had before opset 20.
+    """The reference GridSample, under the names of every opset and without needless work.
 
-    onnx 1.23 evaluates every opset by the newest names and refuses `bilinear` and `bicubic`.
-    Remove when it knows them.
+    onnx 1.23 evaluates every opset by the newest names of modes and refuses `bilinear` and
+    `bicubic`, and for each point it interpolates every line of the image before it picks two or
+    four of them: 20 times slower at 42 lines. Remove when it does neither.
     """
 
     _MODES = {"bilinear": "linear", "bicubic": "cubic"}  # noqa: RUF012 - as its base has it
 
     def _run(self, X: Any, grid: Any, mode: Any = None, **attributes: Any) -> Any:  # noqa: N803
         return super()._run(X, grid, mode=self._MODES.get(mode, mode), **attributes)
+
+    def _gs_linear_interpolation_nd_with_x(
+        self, data: Any, x: Any, border: Any, padding_mode: str
+    ) -> Any:
+        one = self._gs_linear_interpolation_1d_with_x
+        return self._interpolate(one, (0, 1), data, x, border, padding_mode)
+
+    def _gs_cubic_interpolation_nd_with_x(
+        self, data: Any, x: Any, border: Any, padding_mode: str
+    ) -> Any:
+        one = self._gs_cubic_interpolation_1d_with_x
+        return self._interpolate(one, (-1, 0, 1, 2), data, x, border, padding_mode)
+
+    def _interpolate(
+        self, one: Any, taps: tuple[int, ...], data: Any, x: Any, border: Any, padding_mode: str
+    ) -> Any:
+        """`one` dimension after the other, slowest last, over the lines that the taps read."""
+        axes, size = data.ndim, data.shape[0]
+        outer = [border[0], border[axes]]
+        if axes == 1:
+            return one(data, x[0], outer, padding_mode)
+        inner = [*border[1:axes], *border[axes + 1 :]]
+        lines = np.zeros(size, data.dtype)
+        for tap in taps:
+            line = int(np.floor(x[0])) + tap
+            if padding_mode == "border":
+                line = self._clamp(line, 0, size - 1)
+            elif padding_mode == "reflection":
+                line = int(self._gs_reflect(line, *outer))
+            if 0 <= line < size:
+                lines[line] = self._interpolate(
+                    one, taps, data[line], x[1:], inner, padding_mode
+                )
+        return one(lines, x[0], outer, padding_mode)

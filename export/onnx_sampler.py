@@ -21,19 +21,23 @@ def grid_sample_handler(ctx: Any, node: Any, name: str, args: Any) -> None:
     Clip make such points read as outside on every runtime. GridSample is float32 only in most
     runtimes, so other images are cast around it, as the portable sampler computes them.
     """
+    from tf2onnx import utils
+
     semantics = json.loads(node.get_attr_value("token"))
     images, grid = node.input
     output = node.output[0]
     shape, dtype = ctx.get_shape(output), ctx.get_dtype(output)
-    spatial = len(ctx.get_shape(grid)) - 2
+    sizes = ctx.get_shape(images)[1:-1]
+    spatial = len(sizes)
     ctx.remove_node(node.name)
 
     def make(op: str, inputs: list[str], **attributes: Any) -> str:
         made: str = ctx.make_node(op, inputs, attr=attributes).output[0]
         return made
 
-    def constant(value: float) -> str:
-        made: str = ctx.make_const(f"{name}_limit_{value}", np.float32(value)).output[0]
+    def constant(value: float | list[float]) -> str:
+        unique = utils.make_name(f"{name}_constant")
+        made: str = ctx.make_const(unique, np.asarray(value, np.float32)).output[0]
         return made
 
     if dtype != TensorProto.FLOAT:
@@ -44,6 +48,24 @@ def grid_sample_handler(ctx: Any, node: Any, name: str, args: Any) -> None:
     low, high = constant(-limit), constant(limit)
     grid = make("Where", [make("IsNaN", [grid]), low, grid])
     grid = make("Clip", [grid, low, high])
+    if semantics["kernel"] == "bicubic" and semantics["padding"] == "border":
+        # ONNX moves a point outside the image to the centre of the nearest pixel and then applies
+        # the kernel; ONNX Runtime 1.26 applies the kernel where the point is. Moved here, points
+        # read alike on both. Remove when ONNX Runtime moves them.
+        if min(sizes) < 1:
+            raise ValueError("bicubic with padding border needs images of a known size")
+        shifted = make("Add", [grid, constant(1.0)])
+        outside = make(
+            "Or",
+            [
+                make("Less", [shifted, constant(0.0)]),
+                make("Greater", [shifted, constant(2.0)]),
+            ],
+        )
+        edge = [1.0 if semantics["align_corners"] else 1.0 - 1.0 / size for size in sizes[::-1]]
+        centre = make("Min", [grid, constant(edge)])
+        centre = make("Max", [centre, constant([-value for value in edge])])
+        grid = make("Where", [outside, centre, grid])
     axes = list(range(1, spatial + 1))
     channels_first = make("Transpose", [images], perm=[0, spatial + 1, *axes])
     crops = make(

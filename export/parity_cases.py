@@ -26,11 +26,11 @@ class Case:
     real: bool = False
 
 
-def real_cases(images: np.ndarray) -> list[Case]:
-    """Splits `REAL_IMAGES` images into batches of 1, 2 and 7."""
+def real_cases(images: np.ndarray, kind: str = "real") -> list[Case]:
+    """Splits `REAL_IMAGES` images, of a kind (`real`, `made-up`), into batches of 1, 2 and 7."""
     ends = np.cumsum(BATCHES)
     return [
-        Case(f"real images, batch {size}", images[end - size : end], real=True)
+        Case(f"{kind} images, batch {size}", images[end - size : end], real=True)
         for size, end in zip(BATCHES, ends, strict=True)
     ]
 

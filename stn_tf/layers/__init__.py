@@ -4,6 +4,8 @@
     ThetaRegression, Warp     its two parts, for transformers that share one localisation
     spatial_transformers      finds the transformers in a model
     record_transformations    hands out theta, grid and crops of a model's transformers
+
+Importing this module registers the layers with Keras: do so before `keras.models.load_model`.
 """
 
 from stn_tf.layers.recording import Transformation, record_transformations

@@ -31,9 +31,16 @@ class Transformation:
     crops: tf.Tensor
 
 
-_recorders: contextvars.ContextVar[tuple[list[Transformation], ...]] = contextvars.ContextVar(
+# Who records, and in which graph: tensors of another graph, such as the one in which Keras
+# traces an unbuilt model for its shapes, would be of no use to them.
+_Recorder = tuple[tf.Graph | None, list[Transformation]]
+_recorders: contextvars.ContextVar[tuple[_Recorder, ...]] = contextvars.ContextVar(
     "stn_tf_recorders", default=()
 )
+
+
+def _graph() -> tf.Graph | None:
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
 @contextlib.contextmanager
@@ -44,10 +51,10 @@ def record_transformations() -> Iterator[list[Transformation]]:
             logits = model(images)
         theta = records[0].theta
 
-    In a `tf.function`, call the model and use the records inside the same function.
+    In a `tf.function`, open the block, call the model and use the records inside the function.
     """
     records: list[Transformation] = []
-    token = _recorders.set((*_recorders.get(), records))
+    token = _recorders.set((*_recorders.get(), (_graph(), records)))
     try:
         yield records
     finally:
@@ -56,5 +63,6 @@ def record_transformations() -> Iterator[list[Transformation]]:
 
 def note(transformation: Transformation) -> None:
     """Hands a transformation to whoever records."""
-    for records in _recorders.get():
-        records.append(transformation)
+    for graph, records in _recorders.get():
+        if graph is _graph():
+            records.append(transformation)

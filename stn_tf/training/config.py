@@ -6,11 +6,11 @@ This module does not import TensorFlow.
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stn_tf.errors import ConfigError
 
@@ -58,6 +58,15 @@ class ExperimentConfig(BaseModel):
     evaluate_every: int = Field(500, ge=1)
     checkpoint_every: int = Field(500, ge=1)
 
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.xla and self.deterministic:
+            raise ValueError(
+                "`xla` needs `deterministic` to be false, because XLA has no deterministic "
+                "gradient of max-pooling. Add deterministic=false."
+            )
+        return self
+
     def to_toml(self) -> str:
         """Returns the settings as a TOML document; those that are None are left out."""
         settings = self.model_dump(exclude_none=True)
@@ -78,7 +87,7 @@ def build_config(settings: Mapping[str, Any]) -> ExperimentConfig:
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(" ".join(_explain(e, values) for e in _first_per_key(error))) from None
+        raise ConfigError(" ".join(_explain(error, values))) from None
 
 
 def check_keys(keys: Iterable[str], also: tuple[str, ...] = ()) -> None:
@@ -128,17 +137,18 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _first_per_key(error: ValidationError) -> list[Any]:
-    """Pydantic lists one error per element and per branch of a union; one per key is enough."""
-    return list({str(e["loc"][0]): e for e in reversed(error.errors())}.values())[::-1]
-
-
-def _explain(error: Any, values: Mapping[str, Any]) -> str:
-    key = str(error["loc"][0])
-    if key in ("image_size", "crop_size"):
-        rule = "must be height and width in whole pixels, such as [64, 64]"
-    else:
-        message = error["msg"]
-        rule = message.replace("Input should", "must", 1)
-    value = values[key]
-    return f"`{key}` {rule}, but it is {list(value) if isinstance(value, tuple) else value!r}."
+def _explain(error: ValidationError, values: Mapping[str, Any]) -> Iterator[str]:
+    explained = set()
+    for detail in error.errors():
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        if key in explained:
+            continue  # Pydantic lists one error per element and per branch of a union.
+        explained.add(key)
+        if not key:
+            yield detail["msg"].removeprefix("Value error, ")
+            continue
+        rule = detail["msg"].replace("Input should", "must", 1)
+        if key in ("image_size", "crop_size"):
+            rule = "must be height and width in whole pixels, such as [64, 64]"
+        value = values[key]
+        yield f"`{key}` {rule}, but it is {list(value) if isinstance(value, tuple) else value!r}."

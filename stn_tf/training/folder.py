@@ -10,7 +10,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -150,10 +149,11 @@ def writing(path: Path, what: str, cure: str = "") -> Iterator[None]:
             place = place.parent
         mount = next(p for p in (place, *place.parents) if os.path.ismount(p))
         free = shutil.disk_usage(mount).free
-        reason = getattr(error, "strerror", None) or getattr(error, "message", "") or str(error)
-        reason = reason.splitlines()[0]
-        space = "" if math.isinf(free) else f" ({free / 1e6:.1f} MB free)"
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        # TensorFlow's text gives the file first, and the operation that wrote it around both.
+        reason = reason.partition(" [Op:")[0].rpartition("; ")[2]
         raise RunError(
             f"Cannot write {what} to `{path}`: {reason}. Its file system is the one at "
-            f"`{mount}`{space}. {cure or 'Free some space there or choose another folder.'}"
+            f"`{mount}` ({free / 1e6:.1f} MB free). "
+            f"{cure or 'Free some space there or choose another folder.'}"
         ) from error

@@ -1,5 +1,6 @@
 """The record of a run by step: `metrics.jsonl` and TensorBoard."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -45,8 +46,11 @@ class Journal:
             self._writer.flush()
 
     def close(self) -> None:
-        self._file.close()
-        self._writer.close()
+        # Every line has been flushed. If that failed, closing fails again, and would hide why.
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._file.close()
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._writer.close()
 
 
 def _lines_until(folder: RunFolder, step: int) -> list[str]:

@@ -189,21 +189,16 @@ class _Training:
             checkpoints.timed_seconds.assign_add(time.perf_counter() - clock)
             checkpoints.timed_steps.assign_add(len(window))
         error = 100.0 * wrong / self.config.batch_size
-        seconds_left = self._seconds() / step * (self.config.steps - step)
-        self.progress.update(
-            step,
-            loss=loss,
-            error_percent=error,
-            images_per_second=self._images_per_second(),
-            seconds_left=seconds_left,
-        )
+        speed = self._images_per_second()
+        images_left = (self.config.steps - step) * self.config.batch_size
+        self.progress.update(step, loss, error, speed, images_left)
         if self.journal:
             self.journal.scalars(
                 step,
                 loss=loss,
                 error_percent=error,
                 learning_rate=float(LearningRate(self.config)(step - 1)),
-                images_per_second=self._images_per_second(),
+                images_per_second=speed,
             )
 
     def _validate(self, step: int) -> float:

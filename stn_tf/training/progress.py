@@ -49,14 +49,18 @@ class TrainingProgress:
             self._bar.stop()
 
     def update(
-        self, step: int, *, loss: float, error_percent: float, images_per_second: float,
-        seconds_left: float,
+        self,
+        step: int,
+        loss: float,
+        error_percent: float,
+        images_per_second: float,
+        images_left: int,
     ) -> None:
-        minutes, seconds = divmod(round(seconds_left), 60)
-        figures = (
-            f"loss {loss:.4f}  error {error_percent:5.2f} %  {images_per_second:,.0f} images/s  "
-            f"{minutes}:{seconds:02d} left"
-        )
+        """Shows the figures of a step; the speed is 0 before it is known."""
+        figures = f"loss {loss:.4f}  error {error_percent:5.2f} %"
+        if images_per_second:
+            minutes, seconds = divmod(round(images_left / images_per_second), 60)
+            figures += f"  {images_per_second:,.0f} images/s  {minutes}:{seconds:02d} left"
         if self._bar:
             self._bar.update(self._task, completed=step, figures=figures)
         elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES or step == self._steps:

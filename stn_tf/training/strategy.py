@@ -71,7 +71,8 @@ def create_strategy(name: str, cluster: Cluster) -> tf.distribute.Strategy:
     if name == "multi-worker" or (name == "auto" and cluster.workers > 1):
         if not os.environ.get("TF_CONFIG", "").strip():
             raise ConfigError(
-                f"`strategy` multi-worker needs the environment variable TF_CONFIG, as in {_EXAMPLE}."
+                "`strategy` multi-worker needs the environment variable TF_CONFIG, such as "
+                f"{_EXAMPLE}."
             )
         try:
             return tf.distribute.MultiWorkerMirroredStrategy()
