@@ -7,31 +7,39 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stn_tf.cli.options import json_option, run_argument
+
 if TYPE_CHECKING:
     from stn_tf.export.manifest import ParityRow
 
 
-@click.command("export")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.command()
+@run_argument
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
     help="Folder that gets the new version as a sub-folder: 1, then 2, ...",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def command(run: Path, out: Path, as_json: bool) -> None:
-    """Write the network of RUN as SavedModel and ONNX.
+    """Write a run as SavedModel and ONNX.
 
-    Both files are compared with the network before the version appears; nothing is written
-    when one of them differs. The version's folder is the last line printed.
+    The new version holds a SavedModel for TensorFlow Serving, model.onnx for ONNX Runtime,
+    warm-up requests and a manifest. Both models are compared with the network of RUN on test
+    images and on hard cases; when one differs, nothing is written. The last line printed is the
+    folder of the version.
 
     \b
-    stn-tf export runs/digits --out exports/digits
+    Example:
+      stn-tf export runs/digits-rts-st-cnn-affine --out exports/digits
     """
-    from stn_tf.export import export_run
+    from rich.console import Console
 
-    result = export_run(run, out, on_parity=None if as_json else _print_parity)
+    with Console(stderr=True).status("Converting and comparing"):
+        from stn_tf.export import export_run
+
+        result = export_run(run, out, on_parity=None if as_json else _print_parity)
     if as_json:
         rows = [row.model_dump() for row in result.manifest.parity]
         click.echo(json.dumps({"version_dir": str(result.version_dir), "parity": rows}, indent=2))
@@ -39,8 +47,18 @@ def command(run: Path, out: Path, as_json: bool) -> None:
         click.echo(result.version_dir)
 
 
+# What the columns of the table are called.
+_HEADINGS = {
+    "saved_model": "SavedModel",
+    "saved_model/serving_bytes": "bytes",
+    "onnx_runtime": "ONNX RT",
+    "onnx_reference": "ONNX ref.",
+}
+
+
 def _print_parity(rows: Sequence["ParityRow"]) -> None:
     """A line for each output, a column for each file; then every comparison that failed."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
@@ -48,7 +66,10 @@ def _print_parity(rows: Sequence["ParityRow"]) -> None:
     for row in rows:
         cells.setdefault(row.output, {}).setdefault(row.candidate, []).append(row)
     candidates = list(dict.fromkeys(row.candidate for row in rows))
-    table = Table("largest difference", *candidates, "tolerance")
+    table = Table(title="Largest difference to the live model", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("output", no_wrap=True)
+    for heading in (*(_HEADINGS.get(name, name) for name in candidates), "allowed"):
+        table.add_column(heading, justify="right")
     for output, by_candidate in cells.items():
         texts = []
         for candidate in candidates:

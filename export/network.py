@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from stn_tf.errors import ExportError
 from stn_tf.export.manifest import Sampler
+from stn_tf.export.sampler_nodes import Semantics, semantics_in
 from stn_tf.geometry import corners_pixels
 from stn_tf.layers import Transformation, record_transformations
 
@@ -23,13 +24,15 @@ class Network:
         model: The live Keras model.
         input_shape: Height, width and channels of the images.
         gives_probabilities: Whether the model ends in a softmax.
-        samplers: The semantics of its spatial transformers, in the order they are called.
+        samplers: Its spatial transformers, in the order they are called.
+        semantics: The different semantics with which it samples, transformers or not.
     """
 
     model: keras.Model
     input_shape: tuple[int, int, int]
     gives_probabilities: bool
     samplers: tuple[Sampler, ...]
+    semantics: tuple[Semantics, ...]
 
     def outputs(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns everything the network says about `[N, H, W, C]` images in 0..1.
@@ -100,7 +103,8 @@ def inspect(model: keras.Model, input_shape: Sequence[int] | None = None) -> Net
         found.extend(records)
         return output
 
-    output = trace.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32)).outputs
+    function = trace.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))
+    output = function.outputs
     if len(output) != 1 or output[0].shape.rank != 2 or not output[0].dtype.is_floating:
         given = ", ".join(str(list(value.shape)) for value in output)
         raise ExportError(
@@ -117,7 +121,7 @@ def inspect(model: keras.Model, input_shape: Sequence[int] | None = None) -> Net
         )
         for record in found
     )
-    return Network(model, shape, _ends_in_softmax(model), samplers)
+    return Network(model, shape, _ends_in_softmax(model), samplers, semantics_in(function))
 
 
 def _call(model: keras.Model, images: tf.Tensor) -> tuple[Any, list[Transformation]]:

@@ -81,7 +81,7 @@ def convert(
     Raises:
         ExportError: If it holds an operation that ONNX lacks, or the result is not valid.
     """
-    carried, _ = with_carriers(function)
+    carried = with_carriers(function)
     # Control flow stays as it is, and functions are inlined also where they are stateful: only
     # values matter here.
     frozen = convert_variables_to_constants_v2(
@@ -115,8 +115,8 @@ def check(model: onnx_format.ModelProto, samplers: int) -> None:
         if not known:
             raise ExportError(
                 f"The model cannot be converted to ONNX: `{node.name}` is the operation "
-                f"{node.op_type} of domain {node.domain or 'ai.onnx'!r}, which opset {opset} lacks. "
-                "Replace the layer by one of standard operations."
+                f"{node.op_type} of domain {node.domain or 'ai.onnx'!r}, which opset {opset} "
+                "lacks. Replace the layer by one of standard operations."
             )
     found = sum(node.op_type == "GridSample" for node in _nodes(model.graph))
     if found != samplers:

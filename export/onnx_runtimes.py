@@ -18,9 +18,7 @@ def onnx_runtime(serialized: bytes) -> Answers:
     """Returns a function from named inputs to named outputs, on ONNX Runtime's CPU provider."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    session = onnxruntime.InferenceSession(
-        serialized, options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
     def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -52,7 +50,7 @@ class GridSample(op_grid_sample.GridSample):
 
     _MODES = {"bilinear": "linear", "bicubic": "cubic"}  # noqa: RUF012 - as its base has it
 
-    def _run(self, X: Any, grid: Any, mode: Any = None, **attributes: Any) -> Any:  # noqa: N803
+    def _run(self, X: Any, grid: Any, mode: Any = None, **attributes: Any) -> Any:
         return super()._run(X, grid, mode=self._MODES.get(mode, mode), **attributes)
 
     def _gs_linear_interpolation_nd_with_x(
@@ -84,7 +82,5 @@ class GridSample(op_grid_sample.GridSample):
             elif padding_mode == "reflection":
                 line = int(self._gs_reflect(line, *outer))
             if 0 <= line < size:
-                lines[line] = self._interpolate(
-                    one, taps, data[line], x[1:], inner, padding_mode
-                )
+                lines[line] = self._interpolate(one, taps, data[line], x[1:], inner, padding_mode)
         return one(lines, x[0], outer, padding_mode)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import ParityError
-from stn_tf.export.manifest import ParityRow, Sampler
+from stn_tf.export.manifest import ParityRow
 from stn_tf.export.network import DEFAULT_OUTPUTS, Network
 from stn_tf.export.onnx_file import ONNX_FILE, convert
 from stn_tf.export.onnx_runtimes import onnx_runtime, reference_evaluator
@@ -19,6 +19,7 @@ from stn_tf.export.parity_cases import (
     sampler_cases,
     sampler_images,
 )
+from stn_tf.export.sampler_nodes import Semantics
 from stn_tf.export.warmup import encode_png
 from stn_tf.layers import record_transformations
 from stn_tf.sampling import grid_sample
@@ -63,12 +64,9 @@ def parity(
             reference = {name: live(case.images)[name] for name in DEFAULT_OUTPUTS}
             steady = _steady(network, live, case, reference)
             answer = from_bytes(case.images)
-            rows += _compare(
-                network, "saved_model/serving_bytes", case, reference, answer, steady
-            )
-    unique = {(s.kernel, s.padding, s.align_corners): s for s in network.samplers}
-    for sampler in unique.values():
-        rows += _compare_sampler(sampler)
+            rows += _compare(network, "saved_model/serving_bytes", case, reference, answer, steady)
+    for semantics in network.semantics:
+        rows += _compare_sampler(semantics)
     return rows
 
 
@@ -97,9 +95,7 @@ def _live(network: Network) -> _Answers:
     return answers
 
 
-def _candidates(
-    network: Network, version_dir: Path
-) -> tuple[dict[str, _Answers], _Answers | None]:
+def _candidates(network: Network, version_dir: Path) -> tuple[dict[str, _Answers], _Answers | None]:
     loaded = tf.saved_model.load(str(version_dir))
     signatures = dict(loaded.signatures)
     bytes_signature = signatures.pop("serving_bytes", None)
@@ -159,11 +155,9 @@ def _compare(
         )
 
 
-def _compare_sampler(sampler: Sampler) -> Iterator[ParityRow]:
+def _compare_sampler(semantics: Semantics) -> Iterator[ParityRow]:
     """The sampler alone, where a grid can be anything."""
-    if len(sampler.output_size) != 2:
-        return
-    options = sampler.model_dump(include={"kernel", "padding", "align_corners"})
+    options = semantics._asdict()
     images = sampler_images()
 
     def sample(images: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
@@ -177,15 +171,17 @@ def _compare_sampler(sampler: Sampler) -> Iterator[ParityRow]:
         "onnx_runtime": onnx_runtime(serialized),
         "onnx_reference": reference_evaluator(serialized),
     }
-    corners = ", align_corners" if sampler.align_corners else ""
+    name = f"{semantics.kernel}, {semantics.padding}, align_corners={semantics.align_corners}"
     for case, grid in sampler_cases(**options).items():
         expected = grid_sample(images, grid, **options).numpy()
         for candidate, run in runtimes.items():
             yield ParityRow(
-                output=f"grid_sample({sampler.kernel}, {sampler.padding}{corners})",
-                case=case,
+                output="grid_sample",
+                case=f"{case} ({name})",
                 candidate=candidate,
-                largest_difference=_largest(run({"images": images, "grid": grid})["crops"], expected),
+                largest_difference=_largest(
+                    run({"images": images, "grid": grid})["crops"], expected
+                ),
                 tolerance=_SAMPLER_TOLERANCE,
                 images=1,
             )

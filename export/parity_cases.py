@@ -41,7 +41,7 @@ def adversarial_case(images: np.ndarray) -> Case:
     Black, white, noise, single pixels (the highest frequency), one lit corner, and a real image
     pushed half out of the picture and upside down.
     """
-    height, width, channels = shape = images.shape[1:]
+    height, width, _ = shape = images.shape[1:]
     rng = np.random.default_rng(0)
     rows, columns, _ = np.indices(shape)
     corner = np.zeros(shape)

@@ -7,6 +7,7 @@ one node is left, which the converter maps to the target's own sampler.
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2
@@ -18,14 +19,29 @@ from stn_tf.sampling.grid_sample import IMPLEMENTS
 CARRIER = "PyFuncStateless"
 
 
-def with_carriers(function: Callable) -> tuple[Callable, int]:
-    """Returns the same concrete function with carriers for samplers, and how many functions it has.
+class Semantics(NamedTuple):
+    """How a sampler reads images; `stn_tf.sampling.grid_sample` describes it."""
+
+    kernel: str
+    padding: str
+    align_corners: bool
+
+
+def semantics_in(function: Callable) -> tuple[Semantics, ...]:
+    """Returns the different semantics of the samplers in a concrete function, sorted."""
+    library = function.graph.as_graph_def().library.function
+    found = {_semantics(part) for part in library}
+    return tuple(sorted(semantics for semantics in found if semantics is not None))
+
+
+def with_carriers(function: Callable) -> Callable:
+    """Returns the same concrete function with carriers in place of samplers.
 
     Args:
         function: A concrete function, fresh or out of a loaded SavedModel.
     """
     graph = function.graph
-    graph_def, count = _replaced(graph.as_graph_def())
+    graph_def = _replaced(graph.as_graph_def())
     outputs = [tensor.name for tensor in graph.outputs]
     captured = {id(inner): outer for outer, inner in graph.captures}
     arguments = [tensor for tensor in graph.inputs if id(tensor) not in captured]
@@ -45,38 +61,46 @@ def with_carriers(function: Callable) -> tuple[Callable, int]:
         return [tf.identity(value) for value in values]
 
     specs = [tf.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in arguments]
-    return tf.function(body, input_signature=specs, autograph=False).get_concrete_function(), count
+    return tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
 
 
-def _replaced(graph_def: graph_pb2.GraphDef) -> tuple[graph_pb2.GraphDef, int]:
+def _semantics(function: function_pb2.FunctionDef) -> Semantics | None:
+    """What the annotation says, or None if the function is no sampler."""
+    text = function.attr["_implements"].s.decode() if "_implements" in function.attr else ""
+    name, _, semantics = text.partition(" ")
+    return Semantics(**json.loads(semantics)) if name == IMPLEMENTS else None
+
+
+def _replaced(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
     renamed = {}
     for function in graph_def.library.function:
-        text = function.attr["_implements"].s.decode() if "_implements" in function.attr else ""
-        name, _, semantics = text.partition(" ")
-        if name != IMPLEMENTS:
+        semantics = _semantics(function)
+        if semantics is None:
             continue
         # A name of its own: TensorFlow keeps one function of a name for the whole process.
-        renamed[function.signature.name] = f"stn_tf_carrier_{len(renamed)}_{function.signature.name}"
+        renamed[function.signature.name] = (
+            f"stn_tf_carrier_{len(renamed)}_{function.signature.name}"
+        )
         function.signature.name = renamed[function.signature.name]
         del function.attr["_implements"]
-        _carry(function, json.loads(semantics))
+        _carry(function, semantics)
     bodies = [function.node_def for function in graph_def.library.function]
     for node in (node for nodes in (graph_def.node, *bodies) for node in nodes):
         for value in node.attr.values():
             for callee in (value.func, *value.list.func):
                 if callee.name in renamed:
                     callee.name = renamed[callee.name]
-    return graph_def, len(renamed)
+    return graph_def
 
 
-def _carry(function: function_pb2.FunctionDef, semantics: dict) -> None:
+def _carry(function: function_pb2.FunctionDef, semantics: Semantics) -> None:
     """Replaces the body of a sampler's function by a carrier."""
     images, grid = function.signature.input_arg
     (output,) = function.signature.output_arg
     del function.node_def[:], function.signature.control_output[:]
     function.control_ret.clear()
     carrier = function.node_def.add(name="carrier", op=CARRIER, input=[images.name, grid.name])
-    carrier.attr["token"].s = json.dumps(semantics).encode()
+    carrier.attr["token"].s = json.dumps(semantics._asdict()).encode()
     carrier.attr["Tin"].list.type.extend([images.type, grid.type])
     carrier.attr["Tout"].list.type.append(output.type)
     # The carrier does not know its shape: the grid's points and the images' channels.

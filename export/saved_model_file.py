@@ -1,10 +1,11 @@
 """The SavedModel of a network: stock operations only, ready for TensorFlow Serving."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
@@ -113,9 +114,13 @@ def check_stock(path: Path) -> None:
                 f"{', '.join(sorted(foreign))}. Write them in standard TensorFlow operations."
             )
         for function in meta_graph.graph_def.library.function:
-            nodes = [node.attr for node in function.node_def]
-            if any("_XlaMustCompile" in a and a["_XlaMustCompile"].b for a in (function.attr, *nodes)):
+            attributes = [function.attr, *(node.attr for node in function.node_def)]
+            if any(_must_compile(attribute) for attribute in attributes):
                 raise ExportError(
-                    f"The model uses `jit_compile=True` in {function.signature.name}, and TensorFlow "
-                    "Serving has XLA off: the first request would fail. Remove it."
+                    f"The model uses `jit_compile=True` in {function.signature.name}, but "
+                    "TensorFlow Serving has XLA off, and the first request would fail. Remove it."
                 )
+
+
+def _must_compile(attributes: Mapping[str, attr_value_pb2.AttrValue]) -> bool:
+    return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b

@@ -81,10 +81,12 @@ def set_ir_version(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """tf2onnx 1.17 warns of the carrier's unknown shape, which the next node gives."""
+    """Keeps tf2onnx 1.17 from printing what is no news: the carrier's unknown shape, which the next
+    node gives, and the trace of an error that it also raises. Remove when it does neither.
+    """
     logger: Any = logging.getLogger("tf2onnx")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:

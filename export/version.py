@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from os import PathLike
@@ -168,8 +169,10 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+        # "{{function_node ...}} PATH; No space left on device [Op:SaveV2]" -> the reason.
+        reason = re.sub(r" *\[Op:\w+\]$", "", reason.splitlines()[0]).rsplit("; ")[-1]
         raise ExportError(
-            f"The export cannot be written to `{out}`: {reason.splitlines()[0]}. "
+            f"The export cannot be written to `{out}`: {reason}. "
             "Free some space there, or choose another folder with --out."
         ) from error
 

@@ -7,8 +7,8 @@ Command: `stn-tf train digits-rts`
 
 from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
 
-_SHORT_STEPS = {"r": 400, "rts": 400, "p": 400, "e": 400, "tc": 400}
-_LONG_STEPS = {"r": 4000, "rts": 4000, "p": 4000, "e": 4000, "tc": 4000}
+_SHORT_STEPS = {"r": 700, "rts": 1000, "p": 700, "e": 700, "tc": 400}
+_LONG_STEPS = {"r": 8000, "rts": 15_000, "p": 8000, "e": 8000, "tc": 4800}
 
 EXPERIMENTS = {
     f"digits-{distortion}": Experiment(

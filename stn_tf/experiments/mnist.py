@@ -8,8 +8,8 @@ Paper's test error of st-cnn-affine in percent: R 0.7, RTS 0.5, P 0.8, E 1.2, TC
 
 from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
 
-_SHORT_STEPS = {"r": 1000, "rts": 2000, "p": 1000, "e": 1000, "tc": 1000}
-_LONG_STEPS = {"r": 4000, "rts": 8000, "p": 4000, "e": 4000, "tc": 4000}
+_SHORT_STEPS = {"r": 2400, "rts": 5000, "p": 2400, "e": 2400, "tc": 1500}
+_LONG_STEPS = {"r": 8000, "rts": 18_000, "p": 8000, "e": 8000, "tc": 4800}
 
 EXPERIMENTS = {
     f"mnist-{distortion}": Experiment(

@@ -14,6 +14,8 @@ from stn_tf.training.folder import writing
 
 KEEP = 3
 _PREFIX = "step"
+# What TensorFlow raises for files that are cut off, damaged, or of another network.
+_UNREADABLE = (tf.errors.OpError, ValueError, LookupError, RuntimeError, AssertionError)
 
 
 class Checkpoints:
@@ -71,7 +73,7 @@ class Checkpoints:
         for path in reversed(paths):
             try:
                 self._checkpoint.restore(path).assert_existing_objects_matched()
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+            except _UNREADABLE as error:
                 reason = str(error).splitlines()[0]
                 notify(f"Skipping the checkpoint `{path}`, which cannot be read: {reason}")
                 continue
@@ -120,7 +122,7 @@ def load_weights(directory: Path, model: keras.Model) -> int:
     try:
         status = tf.train.Checkpoint(model=model).restore(path)
         status.assert_existing_objects_matched().expect_partial()
-    except (tf.errors.OpError, ValueError, AssertionError) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"The checkpoint `{path}` cannot be read: {reason}") from None
     return int(path.rpartition("-")[2])

@@ -138,7 +138,8 @@ class _Training:
         window: list[tf.Tensor] = []
         clock: float | None = None
         for step in range(start + 1, config.steps + 1):
-            sums = self.trainer.step(*next(iterator), stop=bool(stop))
+            images, labels = next(iterator)
+            sums = self.trainer.step(images, labels, bool(stop))
             window.append(sums)
             # Several workers stop after the same step, or those that go on would wait for ever.
             stopping = bool(stop) if self.cluster.workers == 1 else bool(sums[2] > 0)
@@ -176,8 +177,9 @@ class _Training:
         return dataset
 
     def _log(self, step: int, window: list[tf.Tensor], clock: float | None) -> None:
-        loss, wrong, _ = np.mean([sums.numpy() for sums in window], axis=0, dtype=np.float64)
-        if not np.isfinite(loss):
+        sums = np.array([sums.numpy() for sums in window], np.float64)
+        loss, wrong = float(sums[:, 0].mean()), float(sums[:, 1].mean())
+        if not math.isfinite(loss):
             raise RunError(
                 f"The loss is {loss} after step {step}, so training has stopped. Lower "
                 f"`learning_rate` ({self.config.learning_rate}) or `localisation_rate` "

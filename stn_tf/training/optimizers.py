@@ -67,8 +67,8 @@ def build_optimizer(
     return optimizer
 
 
-def _with_multiplier(base: type) -> type:
-    class WithMultiplier(base):  # type: ignore[misc]
+def _with_multiplier(base: Any) -> Any:
+    class WithMultiplier(base):
         multiplier = 1.0
         multiplied: tuple[int, ...] = ()
 

@@ -1,0 +1,195 @@
+"""The ONNX file, in ONNX Runtime: one GridSample for each sampler, and the live model's answers."""
+
+import json
+
+import keras
+import numpy as np
+import onnx as onnx_format
+import onnxruntime
+import pytest
+import tensorflow as tf
+
+import stn_tf
+from stn_tf.errors import ExportError
+from stn_tf.export import onnx, saved_model
+from stn_tf.export.onnx_file import convert
+from stn_tf.layers import record_transformations
+
+TRANSFORMS = ("affine", "attention", "similarity", "projective", "tps")
+
+
+def _answers(model: onnx_format.ModelProto, **feeds: np.ndarray) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def _samplers(model: onnx_format.ModelProto) -> list[onnx_format.NodeProto]:
+    return [node for node in model.graph.node if node.op_type == "GridSample"]
+
+
+def _sampler_model(shape: list[int | None], dtype: tf.DType = tf.float32, **options: object):
+    rank = len(shape) - 2
+    specs = [tf.TensorSpec(shape, dtype), tf.TensorSpec([None] * (rank + 1) + [rank], tf.float32)]
+    sample = tf.function(
+        lambda images, grid: [stn_tf.grid_sample(images, grid, **options)],
+        input_signature=specs,
+        autograph=False,
+    )
+    return convert(sample.get_concrete_function(), ["images", "grid"], ["crops"])
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_every_transform(transform, align_corners, classifier, images, tmp_path):
+    model = classifier(transform, align_corners=align_corners)
+    onnx(model, tmp_path / "model.onnx")
+    file = onnx_format.load(tmp_path / "model.onnx")
+    assert len(_samplers(file)) == 1
+    # The portable sampler's gathers are gone: what is left picks columns of theta and shapes.
+    assert not {"GatherND", "GatherElements"} & {node.op_type for node in file.graph.node}
+    for size in (1, 2, 7):
+        with record_transformations() as records:
+            logits = model(images[:size]).numpy()
+        (record,) = records
+        assert not np.allclose(record.theta, record.layer.transform.identity(), atol=0.01)
+        answers = _answers(file, images=images[:size])
+        np.testing.assert_allclose(answers["logits"], logits, atol=2e-5)
+        np.testing.assert_allclose(answers["theta"], record.theta, atol=1e-5)
+        np.testing.assert_allclose(answers["crops"], record.crops, atol=5e-5)
+        np.testing.assert_array_equal(answers["class"], logits.argmax(axis=1))
+
+
+def test_file_is_what_every_runtime_reads(exported):
+    file = onnx_format.load(exported.version_dir / "model.onnx")
+    onnx_format.checker.check_model(file, full_check=True)
+    assert [(entry.domain, entry.version) for entry in file.opset_import] == [("", 18)]
+    assert file.ir_version == 8
+    assert {node.domain for node in file.graph.node} == {""}
+    dims = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*file.graph.input, *file.graph.output)
+    }
+    assert dims == {
+        "images": ["batch", 14, 12, 1],
+        "logits": ["batch", 4],
+        "probabilities": ["batch", 4],
+        "class": ["batch"],
+        "theta": ["batch", 2, 3],
+        "corners": ["batch", 4, 2],
+        "crops": ["batch", 8, 9, 1],
+    }
+    (sampler,) = _samplers(file)
+    attributes = {a.name: onnx_format.helper.get_attribute_value(a) for a in sampler.attribute}
+    assert attributes == {"mode": b"bilinear", "padding_mode": b"zeros", "align_corners": 0}
+
+
+def test_file_carries_its_provenance(exported):
+    file = onnx_format.load(exported.version_dir / "model.onnx")
+    properties = {entry.key: entry.value for entry in file.metadata_props}
+    assert properties["stn_tf.experiment"] == "unit"
+    assert properties["stn_tf.error_percent"] == "12.5"
+    assert json.loads(properties["stn_tf.samplers"])[0]["padding"] == "zeros"
+    assert json.loads(properties["stn_tf.versions"])["onnx"] == onnx_format.__version__
+    assert (file.producer_name, file.producer_version) == ("stn-tf", stn_tf.__version__)
+
+
+def test_two_transformers_in_series(two_transformers, images, tmp_path):
+    file = onnx(two_transformers, tmp_path / "model.onnx")
+    modes = [onnx_format.helper.get_node_attr_value(node, "mode") for node in _samplers(file)]
+    assert modes == [b"bilinear", b"bicubic"]
+    with record_transformations() as records:
+        logits = two_transformers(images, training=False).numpy()
+    answers = _answers(file, images=images)
+    np.testing.assert_allclose(answers["logits"], logits, atol=2e-5)
+    np.testing.assert_allclose(answers["crops_2"], records[1].crops, atol=5e-5)
+    assert answers["theta_2"].shape == (10, 3)
+    assert answers["corners_2"].shape == (10, 4, 2)
+
+
+def test_model_without_sampler(classifier, images, tmp_path):
+    model = classifier(transform=None)
+    file = onnx(model, tmp_path / "model.onnx")
+    assert _samplers(file) == []
+    assert [output.name for output in file.graph.output] == ["logits", "probabilities", "class"]
+    np.testing.assert_allclose(_answers(file, images=images)["logits"], model(images), atol=1e-5)
+
+
+def test_sampler_is_found_in_a_loaded_saved_model(classifier, images, tmp_path):
+    model = classifier("projective")
+    saved_model(model, tmp_path)
+    loaded = tf.saved_model.load(str(tmp_path))
+    names = ["class", "logits", "probabilities"]  # A signature's outputs are sorted.
+    file = convert(loaded.signatures["serving_default"], ["images"], names)
+    assert len(_samplers(file)) == 1
+    np.testing.assert_allclose(_answers(file, images=images)["logits"], model(images), atol=2e-5)
+
+
+def test_points_that_are_no_numbers_read_as_outside():
+    file = _sampler_model([None, 3, 5, 1])
+    points = np.array([np.nan, np.inf, -np.inf, 1e9, -1e30], np.float32)
+    grid = np.zeros((1, 2, 5, 2), np.float32)
+    grid[0, 0, :, 0] = points
+    grid[0, 1, :, 1] = points
+    crops = _answers(file, images=np.ones((1, 3, 5, 1), np.float32), grid=grid)["crops"]
+    np.testing.assert_array_equal(crops, np.zeros((1, 2, 5, 1)))
+
+
+def test_border_reads_the_nearest_pixel_far_outside():
+    for kernel in ("bilinear", "nearest", "bicubic"):
+        file = _sampler_model([None, 2, 3, 1], kernel=kernel, padding="border")
+        picture = np.arange(6, dtype=np.float32).reshape(1, 2, 3, 1)
+        grid = np.array([[[[-9, -9], [9, -9], [9, 9], [1e20, -1e20]]]], np.float32)
+        crops = _answers(file, images=picture, grid=grid)["crops"]
+        np.testing.assert_array_equal(crops.ravel(), [0, 2, 5, 2], err_msg=kernel)
+
+
+def test_half_precision_images_are_sampled_in_float32():
+    file = _sampler_model([None, 4, 4, 2], tf.float16)
+    assert len(_samplers(file)) == 1
+    rng = np.random.default_rng(0)
+    picture = rng.uniform(size=(2, 4, 4, 2)).astype(np.float16)
+    grid = rng.uniform(-1.2, 1.2, (2, 3, 3, 2)).astype(np.float32)
+    crops = _answers(file, images=picture, grid=grid)["crops"]
+    assert crops.dtype == np.float16
+    exact = stn_tf.grid_sample(picture.astype(np.float64), grid.astype(np.float64)).numpy()
+    np.testing.assert_allclose(crops, exact, atol=5e-4)  # Half a step of float16 below 1.
+
+
+def test_volumes_get_the_opset_that_has_them():
+    file = _sampler_model([None, 3, 4, 5, 2], align_corners=True)
+    assert len(_samplers(file)) == 1
+    assert [entry.version for entry in file.opset_import] == [20]
+    assert file.ir_version >= 9
+    rng = np.random.default_rng(0)
+    volumes = rng.uniform(size=(2, 3, 4, 5, 2)).astype(np.float32)
+    grid = rng.uniform(-1.2, 1.2, (2, 2, 3, 4, 3)).astype(np.float32)
+    crops = _answers(file, images=volumes, grid=grid)["crops"]
+    expected = stn_tf.grid_sample(volumes, grid, align_corners=True)
+    np.testing.assert_allclose(crops, expected, atol=1e-5)
+
+
+class _Foreign(keras.layers.Layer):
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.ImageProjectiveTransformV3(
+            images=images,
+            transforms=tf.eye(1, 8),
+            output_shape=[6, 6],
+            fill_value=0.0,
+            interpolation="BILINEAR",
+        )
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 6, 6, input_shape[-1])
+
+
+def test_operation_that_onnx_lacks_is_named(tmp_path):
+    images = keras.Input((6, 6, 1))
+    features = keras.layers.Flatten()(_Foreign()(images))
+    model = keras.Model(images, keras.layers.Dense(3)(features))
+    with pytest.raises(ExportError, match="ImageProjectiveTransformV3") as error:
+        onnx(model, tmp_path / "model.onnx")
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

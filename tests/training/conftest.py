@@ -1,0 +1,98 @@
+"""Runs that several tests share, and processes that train."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stn_tf.experiments import load_experiment
+from stn_tf.training import Run, train
+
+# Small enough for a few seconds, and real: digits, distorted, and a network that straightens them.
+TINY = (
+    "steps=60",
+    "batch_size=16",
+    "log_every=1",
+    "evaluate_every=30",
+    "checkpoint_every=10",
+    "warmup_steps=0",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> tuple[str, ...]:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run, trained in this process."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    # Deterministic operations cannot be switched off again, and other tests share the process.
+    config = load_experiment("digits-r", [*TINY, "model=st-fcn-affine", "deterministic=false"])
+    train(config, out, progress=False)
+    return Run(out)
+
+
+@pytest.fixture(scope="session")
+def stn_tf_process(root: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `stn-tf` with some arguments in a process of its own."""
+
+    def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stn_tf.cli.main", *map(str, arguments)],
+            cwd=root,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    started: list[subprocess.Popen[str]] = []
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture(scope="session")
+def finish() -> Callable[[subprocess.Popen[str]], tuple[int, str, str]]:
+    """Waits for a process; returns its exit code, stdout and the last line of stderr."""
+
+    def wait(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+        try:
+            stdout, stderr = process.communicate(timeout=240)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return process.returncode, stdout, (stderr.splitlines() or [""])[-1]
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments() -> list[Any]:
+    """`stn-tf train` of a deterministic tiny run, but for `--out`."""
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    return ["train", "digits-rts", *settings, "--json"]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_arguments: list[Any],
+    stn_tf_process: Callable[..., subprocess.Popen[str]],
+    finish: Callable[[subprocess.Popen[str]], tuple[int, str, str]],
+) -> Path:
+    """The run that `tiny_arguments` gives when nothing happens to it."""
+    out = tmp_path_factory.mktemp("runs") / "undisturbed"
+    code, _, error = finish(stn_tf_process(*tiny_arguments, "--out", out))
+    assert code == 0, error
+    return out
