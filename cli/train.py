@@ -53,7 +53,7 @@ def command(
       stn-tf train digits-rts
       stn-tf train mnist-rts --data-dir data/mnist --set schedule=long
       stn-tf train mnist-e --model st-cnn-tps --out runs/elastic --set seed=1
-      stn-tf train folder --data-dir my-images --set image_size=[96,96]
+      stn-tf train folder --data-dir my-images --set "image_size=[96, 96]"
       stn-tf train runs/elastic/config.toml --resume
 
     Ctrl-C stops after the current step, with a checkpoint.

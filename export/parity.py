@@ -1,5 +1,6 @@
 """The gate: an exported file that does not compute what the live model does is not kept."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,6 +50,11 @@ def parity(
     Returns:
         A row for every output, case and candidate, passed or not.
     """
+    with _without_tensor_float_32():
+        return _parity(network, version_dir, images, kind)
+
+
+def _parity(network: Network, version_dir: Path, images: np.ndarray, kind: str) -> list[ParityRow]:
     rows: list[ParityRow] = []
     live = _live(network)
     candidates, from_bytes = _candidates(network, version_dir)
@@ -86,6 +92,17 @@ def require(rows: Sequence[ParityRow]) -> None:
         f"{worst.largest_difference:.3g} on {worst.case}, and at most {worst.tolerance:.3g} is "
         f"allowed ({len(failed)} of {len(rows)} comparisons failed). Nothing was written."
     )
+
+
+@contextlib.contextmanager
+def _without_tensor_float_32() -> Iterator[None]:
+    """Lets a GPU compute in full float32: TensorFloat-32 keeps 10 bits, too few to compare."""
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(enabled)
 
 
 def _live(network: Network) -> _Answers:

@@ -1,6 +1,6 @@
 """Your own images: a folder with one sub-folder for each class.
 
-Command: `stn-tf train folder --data-dir DIR`; `--set image_size=[96,96]` for larger images,
+Command: `stn-tf train folder --data-dir DIR`; `--set "image_size=[96, 96]"` for larger images,
 `--set channels=1` for grey ones, `--set distortion=rts` for objects placed, turned and scaled.
 Result: depends on your images; `stn-tf evaluate RUN` says.
 """

@@ -109,7 +109,10 @@ class _Training:
             self.trainer.optimizer,
             is_chief=cluster.is_chief,
         )
-        self.title = f"{config.name} {config.model}"
+        self.title = (
+            f"{config.name}, {config.model}, {self.trainer.model.count_params():,} parameters: "
+            f"{config.steps:,} steps of {config.batch_size} images"
+        )
         self.shown = progress and cluster.is_chief
         self.predict = predictor(self.trainer.model)
 

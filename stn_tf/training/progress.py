@@ -14,7 +14,7 @@ class TrainingProgress:
     """Shows loss, error, speed and time left.
 
     Args:
-        title: What is trained.
+        title: What is trained; a line of its own, because the figures need the width.
         step: The step at which it starts.
         steps: The step at which it ends.
         shown: False to show nothing.
@@ -27,12 +27,13 @@ class TrainingProgress:
         self._last_line = 0.0
         if shown and self._console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
-                TextColumn("{task.completed}/{task.total}  {task.fields[figures]}"),
+                TextColumn("{task.completed}/{task.total}"),
+                TextColumn("{task.fields[figures]}"),
                 console=self._console,
             )
-            self._task = self._bar.add_task(title, total=steps, completed=step, figures="")
+            self._task = self._bar.add_task("", total=steps, completed=step, figures="")
+        self.say(title)
 
     def __enter__(self) -> "TrainingProgress":
         if self._bar:
@@ -57,7 +58,7 @@ class TrainingProgress:
         images_left: int,
     ) -> None:
         """Shows the figures of a step; the speed is 0 before it is known."""
-        figures = f"loss {loss:.4f}  error {error_percent:5.2f} %"
+        figures = f"loss {loss:.4f}  error {error_percent:.2f} %"
         if images_per_second:
             minutes, seconds = divmod(round(images_left / images_per_second), 60)
             figures += f"  {images_per_second:,.0f} images/s  {minutes}:{seconds:02d} left"

@@ -8,7 +8,7 @@ from tensorflow.core.util import event_pb2
 import stn_tf
 from stn_tf.errors import RunError
 from stn_tf.experiments import load_experiment
-from stn_tf.training import Run, evaluate
+from stn_tf.training import Run, evaluate, train
 from stn_tf.training.evaluation import Evaluation
 from stn_tf.training.report import weights_sha256
 
@@ -129,3 +129,39 @@ def test_run_without_checkpoint_exception_raised(tiny_run, tmp_path):
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(RunError, match=r"report\.json` is not a run's report"):
         assert run.report
+
+
+@pytest.mark.parametrize("setting", ["mixed_precision=float16", "mixed_precision=bfloat16", "xla"])
+def test_precision_and_xla_settings_train(tmp_path, setting):
+    overrides = ["xla=true" if setting == "xla" else setting, "model=st-fcn-affine"]
+    tiny = ["steps=12", "batch_size=16", "log_every=1", "deterministic=false", "warmup_steps=0"]
+    report = train(
+        load_experiment("digits-r", [*tiny, *overrides]), tmp_path / "run", progress=False
+    )
+    run = Run(tmp_path / "run")
+    lines = [json.loads(line) for line in run.folder.metrics.read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    # Whatever it was trained in, what is reported is what the float32 network does.
+    model = run.load_model()
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert model.compute_dtype == "float32"
+    assert evaluate(run).error_percent == report.error_percent
+
+
+def test_own_images_train(tmp_path, cub_dir):
+    config = load_experiment(
+        "folder",
+        [
+            f"data_dir={cub_dir / 'images'}",
+            "image_size=[32, 32]",
+            "steps=2",
+            "batch_size=8",
+            "deterministic=false",
+        ],
+    )
+    train(config, tmp_path / "run", progress=False)
+    run = Run(tmp_path / "run")
+    assert run.input_shape == (32, 32, 3)
+    assert run.classes[0] == "001.Black_footed_Albatross"
+    assert evaluate(run).confusion.shape == (10, 10)

@@ -1,0 +1,46 @@
+# Everything is set up by the targets themselves: Python 3.11+, pip and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ADDONS := .venv-addons
+
+.PHONY: demo test lint types tests addons-env addons-test clean
+
+demo: $(VENV)/installed            ## Train, export and predict on real digits, end to end.
+	$(BIN)/stn-tf demo --out demo
+
+test: lint types tests             ## Everything that must pass.
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed-dev       # On the installed tree, where stn_tf.export has its real name.
+	rm -rf build && $(BIN)/pip install --quiet --no-deps --force-reinstall .
+	cd $(VENV) && bin/mypy --config-file ../setup.cfg -p stn_tf
+
+tests: $(VENV)/installed-dev
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt $(shell find stn_tf export serving cli -name '*.py')
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	rm -rf build && $(BIN)/pip install --quiet --constraint constraints.txt .
+	touch $@
+
+$(VENV)/installed-dev: setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	rm -rf build && $(BIN)/pip install --quiet --constraint constraints.txt '.[dev]'
+	touch $@
+
+addons-env: $(ADDONS)/installed    ## The environment in which real TensorFlow Addons runs.
+
+$(ADDONS)/installed: requirements/addons.txt
+	test -x $(ADDONS)/bin/python || $(PYTHON) -m venv $(ADDONS)
+	$(ADDONS)/bin/pip install --quiet --requirement $<
+	touch $@
+
+addons-test: addons-env            ## The sampler against tfa.image.resampler.
+	$(ADDONS)/bin/python -m pytest tests/addons -W default
+
+clean:
+	rm -rf $(VENV) $(ADDONS) build *.egg-info demo
