@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from stn_tf.cli.options import json_option, run_argument
+from stn_tf.cli.quiet import import_tensorflow
 
 
 @click.command()
@@ -27,6 +28,7 @@ def command(run: Path, output: Path | None, as_json: bool) -> None:
       stn-tf evaluate runs/digits-rts-st-cnn-affine --json
       stn-tf evaluate runs/digits-rts-st-cnn-affine --output confusion.png
     """
+    import_tensorflow()
     from stn_tf import plots
     from stn_tf.training import Run, evaluate
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stn_tf.cli.options import json_option, run_argument
+from stn_tf.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from stn_tf.export.manifest import ParityRow
@@ -34,6 +35,7 @@ def command(run: Path, out: Path, as_json: bool) -> None:
     Example:
       stn-tf export runs/digits-rts-st-cnn-affine --out exports/digits
     """
+    import_tensorflow()
     from rich.console import Console
 
     with Console(stderr=True).status("Converting and comparing"):

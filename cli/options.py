@@ -16,3 +16,17 @@ data_dir_option = click.option(
     help="Folder with the data: MNIST's four idx files, or one sub-folder of images per class.",
 )
 
+
+model_argument = click.argument("model_dir", metavar="DIR", type=click.Path(path_type=Path))
+
+images_argument = click.argument(
+    "images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "onnx", "saved_model"]),
+    default="auto",
+    show_default=True,
+    help="ONNX Runtime, TensorFlow, or ONNX Runtime where the version has an ONNX file.",
+)

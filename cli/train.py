@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from stn_tf.cli.options import data_dir_option, json_option
+from stn_tf.cli.quiet import import_tensorflow
 
 
 @click.command()
@@ -73,6 +74,7 @@ def command(
         if resume and Path(experiment).name == "config.toml":
             out = Path(experiment).parent
 
+    import_tensorflow()
     from stn_tf.training import Interrupted, train
 
     try:

@@ -84,13 +84,13 @@ def _signature(network: Network, name: str, outputs: Sequence[str]) -> Callable:
 
 
 def _decode(image_bytes: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Encoded images of any size -> `[N, *shape]` in 0..1."""
+    """Encoded images of any size -> `[N, *shape]` in 0..1, letterboxed as in training."""
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(encoded, channels=shape[-1], expand_animations=False)
         image.set_shape([None, None, shape[-1]])
-        resized = tf.image.resize(image, shape[:2], antialias=True)
-        return tf.ensure_shape(resized / 255.0, shape)
+        fitted = tf.image.resize_with_pad(image, *shape[:2], method="bicubic", antialias=True)
+        return tf.ensure_shape(tf.clip_by_value(fitted / 255.0, 0.0, 1.0), shape)
 
     return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 

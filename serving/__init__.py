@@ -1,0 +1,1 @@
+"""Runs exported models: over files now, behind a network later."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# In a checkout `export/`, `serving/` and `cli/` stand beside `stn_tf/`; installed, they are inside it.
+# In a checkout `export/`, `serving/` and `cli/` stand beside `stn_tf/`; installed, inside it.
 _CHECKOUT = Path(__file__).parent.parent
 if (_CHECKOUT / "setup.cfg").is_file():
     __path__.append(str(_CHECKOUT))

@@ -1,9 +1,9 @@
 """Pictures of what a spatial transformer does. Figures only: no pyplot, no window, no global state.
 
-    overlay_figure      where the sampler reads each image, and the straightened crop beside it
-    confusion_figure    which classes are taken for which
-    curves_figure       a run's loss and error by step
-    save_figure         writes any of them, whole or not at all
+overlay_figure      where the sampler reads each image, and the straightened crop beside it
+confusion_figure    which classes are taken for which
+curves_figure       a run's loss and error by step
+save_figure         writes any of them, whole or not at all
 """
 
 import os
@@ -71,16 +71,22 @@ def overlay_figure(
     counts = {
         name: len(values)
         for name, values in {
-            "corners": corners, "crops": crops, "grids": grids, "classes": classes,
-            "probabilities": probabilities, "labels": labels,
-        }.items()  # fmt: skip
+            "corners": corners,
+            "crops": crops,
+            "grids": grids,
+            "classes": classes,
+            "probabilities": probabilities,
+            "labels": labels,
+        }.items()
         if values is not None
     }
     if count == 0:
         raise ValueError("`images` must hold at least one image, but it is empty.")
     for name, length in counts.items():
         if length != count:
-            raise ValueError(f"`{name}` must have one item per image, {count}, but it has {length}.")
+            raise ValueError(
+                f"`{name}` must have one item per image, {count}, but it has {length}."
+            )
     columns = columns or min(count, 5)
     rows = -(-count // columns)
     figure = _figure(2.75 * columns, 1.55 * rows + 0.3)
@@ -185,7 +191,9 @@ def curves_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     if not drawn:
         raise ValueError("`metrics` must hold records with `step` and a loss or an error.")
     figure = _figure(5.2 * len(drawn), 3.4)
-    for axes, key in zip(np.ravel(figure.subplots(1, len(drawn), squeeze=False)), drawn, strict=True):
+    for axes, key in zip(
+        np.ravel(figure.subplots(1, len(drawn), squeeze=False)), drawn, strict=True
+    ):
         for colour, name in zip(_SERIES * len(names[key]), names[key], strict=False):
             points = [(r["step"], r[name]) for r in metrics if "step" in r and name in r]
             marker = "o" if len(points) < 30 else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def _words(shape: Sequence[int | None | str]) -> str:
+def _words(shape: Sequence[int | str | None]) -> str:
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
 
 

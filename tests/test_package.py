@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import stn_tf
 
 FOLDERS = {"stn_tf": "stn_tf", "export": "stn_tf.export", "serving": "stn_tf.serving",
@@ -27,7 +28,9 @@ def sources(root: Path) -> dict[str, Path]:
 
 def layer_of(module: str) -> int:
     return max(
-        index for index, name in enumerate(LAYERS) if module == name or module.startswith(name + ".")
+        index
+        for index, name in enumerate(LAYERS)
+        if module == name or module.startswith(name + ".")
     )
 
 

@@ -169,9 +169,7 @@ def _fit(what: str, shape: Shape, image_shape: Shape) -> tuple[bool, int]:
     )
 
 
-def _labels(
-    path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]
-) -> np.ndarray | None:
+def _labels(path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]) -> np.ndarray | None:
     for name in _LABEL_NAMES:
         if name in headers:
             with np.load(path, allow_pickle=False) as archive:
@@ -200,7 +198,7 @@ def _class_indices(
             )
         return np.array([known[str(label)] for label in labels], np.int64)
     if labels.dtype.kind not in "iu" or (
-        len(labels) and not (0 <= labels.min() and labels.max() < len(classes))
+        len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))
     ):
         raise InputError(
             f"`{path}` must hold labels that are class indices 0..{len(classes) - 1} or class "

@@ -24,6 +24,15 @@ class Header(NamedTuple):
     channels: int
 
 
+class Box(NamedTuple):
+    """A rectangle of whole pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 def read_header(path: Path) -> Header:
     """Reads the size, as shown on a screen, and whether there is colour (3 channels or 1)."""
     with Image.open(path) as image:
@@ -57,8 +66,18 @@ def read_image(
     with Image.open(file) as opened:
         image = _to_mode(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
     if size is not None and image.size != (size[1], size[0]):
-        image = ImageOps.pad(image, (size[1], size[0]), Image.Resampling.BICUBIC, color=0)
+        box = letterbox((image.height, image.width), size)
+        small = image.resize((box.width, box.height), Image.Resampling.BICUBIC)
+        image = Image.new(image.mode, (size[1], size[0]))
+        image.paste(small, (box.left, box.top))
     return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def letterbox(original: tuple[int, int], size: tuple[int, int]) -> Box:
+    """Returns where an image of `original` height and width lies once fitted into `size`."""
+    scale = min(size[0] / original[0], size[1] / original[1])
+    height, width = (max(1, round(length * scale)) for length in original)
+    return Box((size[1] - width) // 2, (size[0] - height) // 2, width, height)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:

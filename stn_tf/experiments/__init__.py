@@ -1,7 +1,7 @@
 """The shipped experiments, and how settings come from one.
 
-    EXPERIMENTS        name -> Experiment; each file here holds a family
-    load_experiment    checked settings from a name or a TOML file, and overrides
+EXPERIMENTS        name -> Experiment; each file here holds a family
+load_experiment    checked settings from a name or a TOML file, and overrides
 """
 
 import difflib

@@ -35,7 +35,9 @@ def get_transform(transform: str | Transform, **options: Any) -> Transform:
     """
     if isinstance(transform, Transform):
         if options:
-            raise TypeError(f"Options {sorted(options)} need the name of a transform, not a Transform.")
+            raise TypeError(
+                f"Options {sorted(options)} need the name of a transform, not a Transform."
+            )
         return transform
     family = _FAMILIES[shape.check_choice("transform", transform, TRANSFORMS)]
     try:

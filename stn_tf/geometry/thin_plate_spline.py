@@ -31,7 +31,9 @@ class ThinPlateSpline(Transform):
                 f"but it is {self.control_points!r}."
             )
         if not self.regularisation >= 0.0:
-            raise ValueError(f"`regularisation` must be at least 0, but it is {self.regularisation}.")
+            raise ValueError(
+                f"`regularisation` must be at least 0, but it is {self.regularisation}."
+            )
 
     @property
     def parameters(self) -> tuple[str, ...]:

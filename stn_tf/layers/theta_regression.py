@@ -1,5 +1,6 @@
 """From features to theta: the last layer of a localisation network."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -63,7 +64,6 @@ class ThetaRegression(keras.layers.Layer):
         if free == 0:
             raise ValueError("`constraints` must leave a parameter free, but they fix all of them.")
         start = self._unsquash(self.initial_theta.reshape(-1))[~self._fixed]
-        self.flatten = keras.layers.Flatten()
         self.dense = keras.layers.Dense(
             free,
             kernel_initializer="zeros",
@@ -78,18 +78,17 @@ class ThetaRegression(keras.layers.Layer):
                 "The localisation must give features of a known size, but it gives "
                 f"{list(input_shape)}. End it with a pooling or give the model a fixed input size."
             )
-        self.dense.build((input_shape[0], int(np.prod(input_shape[1:]))))
+        self.dense.build((input_shape[0], math.prod(input_shape[1:])))
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        raw = self.dense(self.flatten(features))
+        # Not keras.layers.Flatten, which gives an empty batch one feature.
+        raw = self.dense(tf.reshape(features, [-1, math.prod(features.shape[1:])]))
         if self.constraints:
             # Spread the free values over all parameters; the fixed ones read any column.
             column = np.where(self._fixed, 0, np.cumsum(~self._fixed) - 1)
             spread = tf.gather(raw, column, axis=1)
             squashed = self._low + (self._high - self._low) * tf.sigmoid(spread)
-            raw = tf.where(
-                self._fixed, self._low, tf.where(self._bounded, squashed, spread)
-            )
+            raw = tf.where(self._fixed, self._low, tf.where(self._bounded, squashed, spread))
         return tf.reshape(raw, [-1, *self.transform.theta_shape])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

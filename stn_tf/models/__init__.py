@@ -1,7 +1,7 @@
 """Networks by name.
 
-    build_network    an untrained network of an experiment family
-    NETWORKS         their names
+build_network    an untrained network of an experiment family
+NETWORKS         their names
 """
 
 from stn_tf.models.distorted_mnist import NETWORKS, PARAMETER_BUDGET, build_network

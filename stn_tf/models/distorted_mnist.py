@@ -6,8 +6,8 @@ transformer adds is not size. The paper's numbers do not fit together; settled h
 - Widths. The paper gives ranges (128 to 256 units, 32 to 64 filters) and the budget. They disagree:
   64 filters at 28 x 28 make half of it, the FCN at 60 x 60 more than all of it at 128 units. The
   budget wins: each network is as wide as it allows.
-- Pooling of odd sizes. A 42 x 42 crop pooled to 21 x 21 leaves nothing after conv 9, pool and conv 7
-  if pooling drops the last row; here max-pooling keeps it (21 -> 13 -> 7 -> 1).
+- Pooling of odd sizes. A 42 x 42 crop pooled to 21 x 21 leaves nothing after conv 9, pool and
+  conv 7 if pooling drops the last row; here max-pooling keeps it (21 -> 13 -> 7 -> 1).
 - The crop has the size of the canvas, and with `pool_crops` (RTS and TC) is average-pooled by 2.
 - The localisation of an ST-CNN sees the image at half size, by average pooling.
 """

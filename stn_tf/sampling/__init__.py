@@ -1,7 +1,7 @@
 """From an image and a grid to an image.
 
-    grid_sample    reads images at the points of a grid
-    warp           the grid of a transform and the sampling, in one call
+grid_sample    reads images at the points of a grid
+warp           the grid of a transform and the sampling, in one call
 """
 
 from stn_tf.sampling.grid_sample import grid_sample

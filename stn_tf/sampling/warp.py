@@ -45,6 +45,4 @@ def warp(
     """
     family = get_transform(transform, **options)
     grid = family.grid(theta, size, align_corners=align_corners)
-    return grid_sample(
-        images, grid, kernel=kernel, padding=padding, align_corners=align_corners
-    )
+    return grid_sample(images, grid, kernel=kernel, padding=padding, align_corners=align_corners)

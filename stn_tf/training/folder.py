@@ -1,11 +1,11 @@
 """The files of a run folder.
 
-    config.toml      the settings; `stn-tf train RUN/config.toml` repeats the run
-    network.json     what the network reads and tells apart: input shape and class names
-    checkpoints/     weights, optimizer and step
-    metrics.jsonl    loss, error and speed by step
-    tensorboard/     the same for TensorBoard, and images of the crops
-    report.json      the outcome, once the run is complete
+config.toml      the settings; `stn-tf train RUN/config.toml` repeats the run
+network.json     what the network reads and tells apart: input shape and class names
+checkpoints/     weights, optimizer and step
+metrics.jsonl    loss, error and speed by step
+tensorboard/     the same for TensorBoard, and images of the crops
+report.json      the outcome, once the run is complete
 """
 
 import dataclasses

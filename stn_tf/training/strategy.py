@@ -1,8 +1,8 @@
 """Where the replicas of a training step run: one device, several, or several machines.
 
-    Cluster              what `TF_CONFIG` says about this worker
-    create_strategy      the tf.distribute strategy of a name
-    local_replica_ids    which replicas of the global batch a worker feeds
+Cluster              what `TF_CONFIG` says about this worker
+create_strategy      the tf.distribute strategy of a name
+local_replica_ids    which replicas of the global batch a worker feeds
 """
 
 import dataclasses

@@ -5,8 +5,9 @@ Addons takes points in pixels; it equals `zeros` padding with `align_corners=Tru
 
 import numpy as np
 import pytest
-import stn_tf
 import tensorflow as tf
+
+import stn_tf
 
 tfa = pytest.importorskip("tensorflow_addons", reason="run by `make addons-test`")
 

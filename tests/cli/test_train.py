@@ -82,8 +82,6 @@ def test_usage_errors_exit_2():
 def test_help_has_runnable_examples():
     result = CliRunner().invoke(main, ["train", "--help"])
     assert result.exit_code == 0
-    examples = [
-        line.split()[2] for line in result.output.splitlines() if "  stn-tf train" in line
-    ]
+    examples = [line.split()[2] for line in result.output.splitlines() if "  stn-tf train" in line]
     assert len(examples) >= 4
     assert all(name in EXPERIMENTS or name.endswith(".toml") for name in examples)

@@ -6,11 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+
 import stn_tf
 import stn_tf.geometry
 import stn_tf.layers
 import stn_tf.sampling
-import tensorflow as tf
 
 RNG = np.random.default_rng(3)
 

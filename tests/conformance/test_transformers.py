@@ -10,11 +10,11 @@ import onnx
 import pytest
 import tensorflow as tf
 from onnx.reference import ReferenceEvaluator
+
 from stn_tf.geometry import TRANSFORMS, get_transform
 from stn_tf.layers import SpatialTransformer
 from stn_tf.sampling import warp
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
-
 from tests import reference
 
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
@@ -47,7 +47,9 @@ class Case:
         size = (3, *SIZES[self.dimensions], 2)
         return np.random.default_rng(7).uniform(-1, 1, size).astype(np.float32)
 
-    def layer(self, output_size: tuple[int, ...] | None = None, **options: object) -> SpatialTransformer:
+    def layer(
+        self, output_size: tuple[int, ...] | None = None, **options: object
+    ) -> SpatialTransformer:
         """A layer that looks elsewhere for each image, also outside of it."""
         layer = SpatialTransformer(
             keras.layers.Flatten(),

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import stn_tf
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stn_tf.geometry import TRANSFORMS, get_transform
 
+import stn_tf
+from stn_tf.geometry import TRANSFORMS, get_transform
 from tests import reference
 
 CLOSED = [name for name in TRANSFORMS if name != "tps"]

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import stn_tf
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stn_tf.geometry import TRANSFORMS, get_transform
 
+import stn_tf
+from stn_tf.geometry import TRANSFORMS, get_transform
 from tests import reference
 
 GRIDS = {
@@ -98,7 +98,7 @@ def test_grid_exception_raised(transform: str) -> None:
     family = get_transform(transform)
     trailing = ", ".join(str(length) for length in family.theta_shape)
     wrong = np.zeros((5, *(length + 1 for length in family.theta_shape)), np.float32)
-    with pytest.raises(ValueError, match="^`theta` must have shape") as raised:
+    with pytest.raises(ValueError, match=r"^`theta` must have shape") as raised:
         GRIDS[transform](wrong, SIZES[family.dimensions])
     assert str(raised.value) == (
         f"`theta` must have shape [..., {trailing}], but it has shape {list(wrong.shape)}."
@@ -106,7 +106,7 @@ def test_grid_exception_raised(transform: str) -> None:
     with pytest.raises(TypeError, match="`theta` must hold floating-point numbers"):
         GRIDS[transform](np.zeros(family.theta_shape, np.int32), SIZES[family.dimensions])
     for size in [(0,) * family.dimensions, (3,) * (family.dimensions + 1), 4, (2.5, 2.5, 2.5)]:
-        with pytest.raises(ValueError, match="^`size` must be"):
+        with pytest.raises(ValueError, match=r"^`size` must be"):
             GRIDS[transform](family.identity(), size)
 
 

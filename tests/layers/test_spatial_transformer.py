@@ -8,8 +8,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import stn_tf
 import tensorflow as tf
+
+import stn_tf
 from stn_tf.layers import (
     SpatialTransformer,
     ThetaRegression,
@@ -135,9 +136,7 @@ def test_learns_without_fit() -> None:
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             logits = head(layer(images, training=True))
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            )
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
         optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
 
@@ -202,6 +201,7 @@ def test_exception_raised() -> None:
         SpatialTransformer("cnn")
     with pytest.raises(ValueError, match="`output_size` must be \\(height, width\\) in pixels"):
         SpatialTransformer(localisation(), output_size=28)
+    layer = SpatialTransformer(keras.Sequential([keras.layers.GlobalAveragePooling2D()]))
+    images = keras.Input((None, None, 3))
     with pytest.raises(ValueError, match="`output_size` must be given when the size"):
-        pooled = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
-        SpatialTransformer(pooled)(keras.Input((None, None, 3)))
+        layer(images)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+
 from stn_tf.geometry import TRANSFORMS, get_transform
 from stn_tf.layers import ThetaRegression
 
@@ -12,7 +13,7 @@ FEATURES = np.random.default_rng(0).normal(size=(3, 2, 4)).astype(np.float32)
 def perturbed(layer: ThetaRegression) -> np.ndarray:
     """Theta after the weights have moved far from their start."""
     layer(FEATURES)
-    kernel, bias = layer.dense.weights
+    kernel = layer.dense.weights[0]
     kernel.assign(np.random.default_rng(1).normal(size=kernel.shape) * 3)
     return np.asarray(layer(FEATURES))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+
 from stn_tf.layers import record_transformations, spatial_transformers
 from stn_tf.models import NETWORKS, PARAMETER_BUDGET, build_network
 
@@ -62,7 +63,7 @@ def test_saves_and_loads(tmp_path: Path) -> None:
 
 
 def test_exception_raised() -> None:
-    with pytest.raises(ValueError, match="`name` must be one of fcn, cnn, .* but it is 'resnet'"):
+    with pytest.raises(ValueError, match=r"`name` must be one of fcn, cnn, .* but it is 'resnet'"):
         build_network("resnet", (28, 28, 1))
     with pytest.raises(ValueError, match="`input_shape` must leave at least 21 x 21 pixels"):
         build_network("cnn", (20, 28, 1))

@@ -4,12 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-import stn_tf
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stn_tf.sampling.grid_sample import IMPLEMENTS, KERNELS, PADDINGS
 
+import stn_tf
+from stn_tf.sampling.grid_sample import IMPLEMENTS, KERNELS, PADDINGS
 from tests import reference
 
 COMBINATIONS = list(itertools.product(KERNELS, PADDINGS, [False, True]))
@@ -130,9 +130,7 @@ def test_grid_sample_gradient_of_a_constant_image_is_zero() -> None:
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_grid_sample_half_precision(
-    kernel: str, dtype: tf.DType, rng: np.random.Generator
-) -> None:
+def test_grid_sample_half_precision(kernel: str, dtype: tf.DType, rng: np.random.Generator) -> None:
     images = tf.cast(rng.normal(size=(2, 9, 9, 3)), dtype)
     grid = rng.uniform(-1.1, 1.1, (2, 5, 5, 2)).astype(np.float32)
     expected = reference.grid_sample(
@@ -165,9 +163,7 @@ def test_grid_sample_second_derivative(kernel: str, rng: np.random.Generator) ->
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_grid_sample_unknown_dimensions(jit_compile: bool, rng: np.random.Generator) -> None:
     signature = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 2])]
-    traced = tf.function(
-        stn_tf.grid_sample, input_signature=signature, jit_compile=jit_compile
-    )
+    traced = tf.function(stn_tf.grid_sample, input_signature=signature, jit_compile=jit_compile)
     for batch, height, width in ((1, 4, 6), (3, 5, 2)):
         images = rng.normal(size=(batch, height, width, 2)).astype(np.float32)
         grid = rng.uniform(-1.2, 1.2, (batch, 3, 2, 2)).astype(np.float32)
@@ -187,7 +183,8 @@ def test_grid_sample_is_one_annotated_function_of_a_graph() -> None:
         lambda images, grid: stn_tf.grid_sample(images, grid, padding="border")
     ).get_concrete_function(tf.TensorSpec([None, 4, 4, 1]), tf.TensorSpec([None, 2, 2, 2]))
     attributes = [
-        function.attr["_implements"].s.decode() for function in graph.graph.as_graph_def().library.function
+        function.attr["_implements"].s.decode()
+        for function in graph.graph.as_graph_def().library.function
     ]
     assert attributes == [
         f'{IMPLEMENTS} {{"kernel": "bilinear", "padding": "border", "align_corners": false}}'

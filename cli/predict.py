@@ -1,0 +1,86 @@
+"""`stn-tf predict`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from stn_tf.cli.options import engine_option, images_argument, json_option, model_argument
+from stn_tf.cli.quiet import import_tensorflow
+
+
+@click.command()
+@model_argument
+@images_argument
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File to write: .jsonl, .csv or .parquet.",
+)
+@engine_option
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Images that are computed at once.",
+)
+@click.option("--probabilities", is_flag=True, help="Add the probabilities of all classes.")
+@json_option
+def command(
+    model_dir: Path,
+    images: tuple[Path, ...],
+    output: Path,
+    engine: str,
+    batch_size: int,
+    probabilities: bool,
+    as_json: bool,
+) -> None:
+    """Run an exported model over images.
+
+    DIR is what `stn-tf export` wrote. IMAGES are image files, folders of them, and .npy or .npz
+    arrays of the model's size (uint8, or floats in 0..1; `labels` in an .npz give the error).
+
+    Writes for each image its class, probability, theta and the corners of the crop in the pixels
+    of the image file. Image files that cannot be decoded are listed, and the exit status is 1; the
+    others are written all the same.
+
+    \b
+    Examples:
+      stn-tf predict exports/digits photos/ --output predictions.csv
+      stn-tf predict exports/digits test.npz --output rows.parquet --engine saved_model
+    """
+    from stn_tf.serving.jobs import predict
+    from stn_tf.serving.jobs.rows import FORMATS
+    from stn_tf.serving.models import load_engine
+
+    if output.suffix.lower() not in FORMATS:
+        raise click.BadParameter(
+            f"{str(output)!r} must end in one of {', '.join(FORMATS)}.", param_hint="--output"
+        )
+    if engine == "saved_model":
+        import_tensorflow()
+    loaded = load_engine(model_dir, engine)
+    summary = predict(loaded, images, output, batch_size=batch_size, probabilities=probabilities)
+    if as_json:
+        result = {
+            "output": str(summary.output),
+            "images": summary.images,
+            "error_percent": summary.error_percent,
+            "engine": loaded.name,
+            "seconds": summary.seconds,
+            "unreadable": [{"file": str(path), "why": why} for path, why in summary.unreadable],
+        }
+        click.echo(json.dumps(result, indent=2))
+    else:
+        error = "" if summary.error_percent is None else f", error {summary.error_percent:.2f} %"
+        rate = summary.images / summary.seconds
+        click.echo(
+            f"{summary.output}: {summary.images} images{error} ({loaded.name}, {rate:,.0f}/s)"
+        )
+    for path, why in summary.unreadable:
+        click.echo(f"Cannot read {path}: {why}", err=True)
+    if summary.unreadable:
+        sys.exit(1)

@@ -1,0 +1,167 @@
+"""What a job reads: image files, folders of them and arrays, found before anything is computed."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from stn_tf.data.image_file import SUFFIXES, UNREADABLE, Box, letterbox, read_header, read_image
+from stn_tf.errors import DataError
+from stn_tf.serving.jobs.arrays import ARRAY_SUFFIXES, ArrayFile, open_array
+
+_DECODERS = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that fit a model, and where they come from.
+
+    Attributes:
+        images: `[n, H, W, C]` float32 in 0..1.
+        sources: The file of each image.
+        indices: `[n]`: which image of its file it is.
+        labels: `[n]` class indices, where the file has them, else -1.
+        boxes: Where the image file lies in the image, None for arrays.
+        originals: Height and width of the image file, None for arrays.
+    """
+
+    images: np.ndarray
+    sources: list[str]
+    indices: np.ndarray
+    labels: np.ndarray
+    boxes: list[Box | None]
+    originals: list[tuple[int, int] | None]
+
+    def original_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Moves `[n, ..., 2]` (x, y) pixels of the images to pixels of the files they came from."""
+        moved = np.array(points, np.float32)
+        for row, (box, original) in enumerate(zip(self.boxes, self.originals, strict=True)):
+            if box is not None and original is not None:
+                corner = np.array([box.left, box.top])
+                scale = np.array([original[1] / box.width, original[0] / box.height])
+                # Half a pixel, because scaling keeps the edges of pixels and not their centres.
+                moved[row] = (points[row] - corner + 0.5) * scale - 0.5
+        return moved
+
+
+@dataclass
+class Inputs:
+    """The images of a job, in the order in which they are read.
+
+    Attributes:
+        files: Image files and arrays.
+        shape: Height, width and channels that the model reads.
+        unreadable: Image files that could not be decoded, with the reason; filled by `batches`.
+    """
+
+    files: list[Path | ArrayFile]
+    shape: tuple[int, int, int]
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yields batches of at most `size` images, decoding ahead of the reader."""
+        with ThreadPoolExecutor(_DECODERS) as pool:
+            start = 0
+            while start < len(self.files):
+                file = self.files[start]
+                if isinstance(file, ArrayFile):
+                    yield from self._array_batches(file, size)
+                    start += 1
+                    continue
+                end = start
+                while end < len(self.files) and end - start < size:
+                    if isinstance(self.files[end], ArrayFile):
+                        break
+                    end += 1
+                paths = [path for path in self.files[start:end] if isinstance(path, Path)]
+                batch = self._decoded(paths, list(pool.map(self._decode, paths)))
+                if batch is not None:
+                    yield batch
+                start = end
+
+    def _array_batches(self, file: ArrayFile, size: int) -> Iterator[Batch]:
+        start = 0
+        for images in file.batches(size):
+            count = len(images)
+            indices = np.arange(start, start + count)
+            labels = np.full(count, -1) if file.labels is None else file.labels[indices]
+            nothing: list[None] = [None] * count
+            yield Batch(
+                images.reshape(count, *self.shape),
+                [str(file.path)] * count,
+                indices,
+                labels,
+                [*nothing],
+                [*nothing],
+            )
+            start += count
+
+    def _decode(self, path: Path) -> tuple[np.ndarray, tuple[int, int]] | str:
+        try:
+            header = read_header(path)
+            return read_image(path, self.shape[:2], self.shape[2]), (header.height, header.width)
+        except UNREADABLE as error:
+            return " ".join(str(error).split()) or type(error).__name__
+
+    def _decoded(
+        self, paths: list[Path], results: list[tuple[np.ndarray, tuple[int, int]] | str]
+    ) -> Batch | None:
+        images, sources, originals = [], [], []
+        for path, result in zip(paths, results, strict=True):
+            if isinstance(result, str):
+                self.unreadable.append((path, result))
+                continue
+            images.append(result[0])
+            sources.append(str(path))
+            originals.append(result[1])
+        if not images:
+            return None
+        return Batch(
+            np.stack(images).astype(np.float32) / np.float32(255),
+            sources,
+            np.zeros(len(images), np.int64),
+            np.full(len(images), -1),
+            [letterbox(original, self.shape[:2]) for original in originals],
+            [*originals],
+        )
+
+
+def find_inputs(
+    paths: Sequence[Path], shape: tuple[int, int, int], classes: Sequence[str]
+) -> Inputs:
+    """Finds the images in files and folders, and checks the headers of arrays.
+
+    Args:
+        paths: Image files, `.npy` and `.npz` files, and folders, searched at any depth for image
+            files, in alphabetical order.
+        shape: Height, width and channels that the model reads.
+        classes: The model's classes, for the labels in an `.npz` file.
+
+    Raises:
+        DataError: If a path does not exist, is no image or array, or a folder holds no image.
+        InputError: If an array does not fit the model.
+    """
+    files: list[Path | ArrayFile] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not found:
+                raise DataError(
+                    f"`{path}` holds no image files ({', '.join(sorted(SUFFIXES))}). "
+                    "Name a folder of images, or .npy or .npz files one by one."
+                )
+            files += found
+        elif not path.exists():
+            raise DataError(f"`{path}` does not exist. Name image files, folders or arrays.")
+        elif path.suffix.lower() in ARRAY_SUFFIXES:
+            files.append(open_array(path, shape, classes))
+        elif path.suffix.lower() in SUFFIXES:
+            files.append(path)
+        else:
+            raise DataError(
+                f"`{path}` is neither an image file ({', '.join(sorted(SUFFIXES))}) nor an array "
+                f"({', '.join(ARRAY_SUFFIXES)})."
+            )
+    return Inputs(files, shape)

@@ -1,0 +1,67 @@
+"""Figures: what is drawn where, and that a file is whole or absent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stn_tf import plots
+
+
+def test_overlay_draws_the_outline_and_the_grid() -> None:
+    images = np.zeros((2, 10, 20, 1), np.float32)
+    corners = np.array([[[1, 2], [8, 2], [8, 7], [1, 7]]] * 2, np.float32)
+    columns, rows = np.meshgrid(np.linspace(1.5, 7.5, 4), np.linspace(2.5, 6.5, 3))
+    grids = np.stack([np.stack([columns, rows], axis=-1)] * 2)
+    crops = np.ones((2, 3, 4, 1), np.float32)
+    figure = plots.overlay_figure(
+        images, corners, crops, grids=grids, classes=["a", "b"], probabilities=[0.5, 1.0],
+        labels=["a", "a"],
+    )  # fmt: skip
+    inputs, crops_drawn = figure.axes[::2], figure.axes[1::2]
+    assert len(inputs) == len(crops_drawn) == 2
+    outline = inputs[0].lines[0].get_xydata()
+    for corner in corners[0]:
+        assert np.abs(outline - corner).sum(axis=1).min() < 1e-6
+    points = inputs[0].lines[-1].get_xydata()
+    np.testing.assert_allclose(np.sort(points, axis=0), np.sort(grids[0].reshape(-1, 2), axis=0))
+    assert [axes.texts[0].get_text() for axes in crops_drawn] == ["a  50.0 %", "b  100.0 %  (is a)"]
+
+
+def test_overlay_exception_raised() -> None:
+    with pytest.raises(ValueError, match="`images` must hold at least one image"):
+        plots.overlay_figure([], np.zeros((0, 4, 2)), [])
+    with pytest.raises(ValueError, match="`crops` must have one item per image, 2, but it has 1"):
+        plots.overlay_figure(np.zeros((2, 4, 4, 1)), np.zeros((2, 4, 2)), np.zeros((1, 4, 4, 1)))
+
+
+def test_confusion_shows_the_counts() -> None:
+    figure = plots.confusion_figure(np.array([[8, 2], [0, 10]]), ["cat", "dog"])
+    axes = figure.axes[0]
+    assert {text.get_text() for text in axes.texts} == {"8", "2", "10"}
+    assert axes.get_title() == "10.00 % of 20 images wrong"
+    with pytest.raises(ValueError, match="`confusion` must have shape"):
+        plots.confusion_figure(np.zeros((2, 3)), ["cat", "dog"])
+
+
+def test_curves_draw_every_loss_and_error() -> None:
+    metrics = [
+        {"step": 1, "loss": 2.0, "error_percent": 90.0},
+        {"step": 2, "loss": 1.0, "error_percent": 50.0, "validation_error_percent": 60.0},
+    ]
+    figure = plots.curves_figure(metrics)
+    loss, error = figure.axes
+    np.testing.assert_array_equal(loss.lines[0].get_ydata(), [2.0, 1.0])
+    assert len(error.lines) == 2
+    with pytest.raises(ValueError, match="`metrics` must hold records"):
+        plots.curves_figure([{"step": 1}])
+
+
+def test_save_figure(tmp_path: Path) -> None:
+    figure = plots.confusion_figure(np.eye(3), ["a", "b", "c"])
+    path = plots.save_figure(figure, tmp_path / "new" / "figure.png")
+    assert np.asarray(Image.open(path).convert("L")).std() > 10
+    with pytest.raises(ValueError, match="`output` must end in .png"):
+        plots.save_figure(figure, tmp_path / "figure.xyz")
+    assert [entry.name for entry in tmp_path.rglob("*.*")] == ["figure.png"]
