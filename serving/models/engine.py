@@ -50,6 +50,10 @@ class Engine(ABC):
                 f"`images` must have shape [N, {', '.join(map(str, shape))}], "
                 f"but it has shape {list(images.shape)}."
             )
+        if len(images) == 0:
+            # TensorFlow 2.21 gets the shape of a mean over an empty batch wrong in graphs.
+            one = self._run(np.zeros((1, *shape), np.float32))
+            return {name: value[:0] for name, value in one.items()}
         return self._run(np.ascontiguousarray(images, np.float32))
 
     @abstractmethod

@@ -64,6 +64,7 @@ class ThetaRegression(keras.layers.Layer):
         if free == 0:
             raise ValueError("`constraints` must leave a parameter free, but they fix all of them.")
         start = self._unsquash(self.initial_theta.reshape(-1))[~self._fixed]
+        self.flatten = keras.layers.Flatten()
         self.dense = keras.layers.Dense(
             free,
             kernel_initializer="zeros",
@@ -81,8 +82,7 @@ class ThetaRegression(keras.layers.Layer):
         self.dense.build((input_shape[0], math.prod(input_shape[1:])))
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        # Not keras.layers.Flatten, which gives an empty batch one feature.
-        raw = self.dense(tf.reshape(features, [-1, math.prod(features.shape[1:])]))
+        raw = self.dense(self.flatten(features))
         if self.constraints:
             # Spread the free values over all parameters; the fixed ones read any column.
             column = np.where(self._fixed, 0, np.cumsum(~self._fixed) - 1)

@@ -131,13 +131,18 @@ def test_run_without_checkpoint_exception_raised(tiny_run, tmp_path):
         assert run.report
 
 
-@pytest.mark.parametrize("setting", ["mixed_precision=float16", "mixed_precision=bfloat16", "xla"])
-def test_precision_and_xla_settings_train(tmp_path, setting):
-    overrides = ["xla=true" if setting == "xla" else setting, "model=st-fcn-affine"]
+@pytest.mark.parametrize(
+    ("setting", "model"),
+    [
+        ("mixed_precision=float16", "st-fcn-affine"),
+        ("mixed_precision=bfloat16", "st-fcn-affine"),
+        ("xla=true", "fcn"),
+    ],
+)
+def test_precision_and_xla_settings_train(tmp_path, setting, model):
     tiny = ["steps=12", "batch_size=16", "log_every=1", "deterministic=false", "warmup_steps=0"]
-    report = train(
-        load_experiment("digits-r", [*tiny, *overrides]), tmp_path / "run", progress=False
-    )
+    config = load_experiment("digits-r", [*tiny, setting, f"model={model}"])
+    report = train(config, tmp_path / "run", progress=False)
     run = Run(tmp_path / "run")
     lines = [json.loads(line) for line in run.folder.metrics.read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
