@@ -1,8 +1,9 @@
 """The ONNX file of a network: one GridSample for each sampler, nothing that a runtime lacks."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import onnx as onnx_format
@@ -15,6 +16,8 @@ from stn_tf.export import tf2onnx_repairs
 from stn_tf.export.network import DEFAULT_OUTPUTS, Network, inspect
 from stn_tf.export.onnx_sampler import grid_sample_handler
 from stn_tf.export.sampler_nodes import CARRIER, with_carriers
+
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 ONNX_FILE = "model.onnx"
 # TensorRT imports GridSample of opset 20 as nearest-neighbour without a word, so 18 it is, but
@@ -69,7 +72,9 @@ def onnx(
 
 
 def convert(
-    function: Callable, input_names: Sequence[str], output_names: Sequence[str]
+    function: ConcreteFunction,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
 ) -> onnx_format.ModelProto:
     """Converts a concrete function, whose samplers each become one GridSample, and checks it.
 

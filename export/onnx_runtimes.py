@@ -50,8 +50,15 @@ class GridSample(op_grid_sample.GridSample):
 
     _MODES = {"bilinear": "linear", "bicubic": "cubic"}  # noqa: RUF012 - as its base has it
 
-    def _run(self, X: Any, grid: Any, mode: Any = None, **attributes: Any) -> Any:
-        return super()._run(X, grid, mode=self._MODES.get(mode, mode), **attributes)
+    def _run(
+        self,
+        X: Any,
+        grid: Any,
+        mode: Any = None,
+        padding_mode: Any = None,
+        align_corners: Any = None,
+    ) -> Any:
+        return super()._run(X, grid, self._MODES.get(mode, mode), padding_mode, align_corners)
 
     def _gs_linear_interpolation_nd_with_x(
         self, data: Any, x: Any, border: Any, padding_mode: str

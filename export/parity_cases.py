@@ -48,11 +48,11 @@ def adversarial_case(images: np.ndarray) -> Case:
     corner[0, 0] = 1.0
     pushed = np.zeros(shape)
     pushed[: height - height // 2, : width - width // 2] = images[0, height // 2 :, width // 2 :]
-    hard = [
+    hard: list[np.ndarray] = [
         np.zeros(shape),
         np.ones(shape),
         rng.uniform(size=shape),
-        (rows + columns) % 2.0,
+        np.asarray((rows + columns) % 2.0),
         corner,
         pushed,
         images[0, ::-1, ::-1],

@@ -6,13 +6,14 @@ one node is left, which the converter maps to the target's own sampler.
 """
 
 import json
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2
 
 from stn_tf.sampling.grid_sample import IMPLEMENTS
+
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 # Survives freezing and graph optimisers, is never executed, and has an attribute for any text.
 # (Attributes on other nodes, names of functions and Identity nodes do not survive.)
@@ -27,14 +28,16 @@ class Semantics(NamedTuple):
     align_corners: bool
 
 
-def semantics_in(function: Callable) -> tuple[Semantics, ...]:
+def semantics_in(function: ConcreteFunction) -> tuple[Semantics, ...]:
     """Returns the different semantics of the samplers in a concrete function, sorted."""
     library = function.graph.as_graph_def().library.function
     found = {_semantics(part) for part in library}
     return tuple(sorted(semantics for semantics in found if semantics is not None))
 
 
-def with_carriers(function: Callable) -> Callable:
+def with_carriers(
+    function: ConcreteFunction,
+) -> ConcreteFunction:
     """Returns the same concrete function with carriers in place of samplers.
 
     Args:
@@ -72,7 +75,7 @@ def _semantics(function: function_pb2.FunctionDef) -> Semantics | None:
 
 
 def _replaced(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    renamed = {}
+    renamed: dict[str, str] = {}
     for function in graph_def.library.function:
         semantics = _semantics(function)
         if semantics is None:

@@ -1,7 +1,8 @@
 """The SavedModel of a network: stock operations only, ready for TensorFlow Serving."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
@@ -10,6 +11,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
 from stn_tf.export.network import DEFAULT_OUTPUTS, Network, inspect
+
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 # Operations of TensorFlow that call back into the Python that defined them.
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
@@ -58,7 +61,7 @@ def saved_model(
 
 def signature_outputs(network: Network) -> dict[str, tuple[str, ...]]:
     """Returns the signatures that a network gets, and the names of their outputs."""
-    names = {"serving_default": DEFAULT_OUTPUTS}
+    names: dict[str, tuple[str, ...]] = {"serving_default": DEFAULT_OUTPUTS}
     if network.samplers:
         names["localize"] = network.names("theta", "corners")
         names["rectify"] = network.names("crops")
@@ -67,7 +70,7 @@ def signature_outputs(network: Network) -> dict[str, tuple[str, ...]]:
     return names
 
 
-def _signature(network: Network, name: str, outputs: Sequence[str]) -> Callable:
+def _signature(network: Network, name: str, outputs: Sequence[str]) -> ConcreteFunction:
     def from_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
         values = network.outputs(images)
         return {output: values[output] for output in outputs}

@@ -3,14 +3,16 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 import tensorflow as tf
 
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
+
 
 def convert(
-    frozen: Callable,
+    frozen: ConcreteFunction,
     input_names: Sequence[str],
     output_names: Sequence[str],
     handlers: Mapping[str, Callable],

@@ -31,43 +31,42 @@ _PUBLIC = {
     "warp": "stn_tf.sampling",
     "StnError": "stn_tf.errors",
 }
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+    "SpatialTransformer",
+    "StnError",
+    "__version__",
+    "affine_grid",
+    "affine_grid_3d",
+    "attention_grid",
+    "compose",
+    "corners_pixels",
+    "grid_sample",
+    "identity",
+    "inverse",
+    "projective_grid",
+    "similarity_grid",
+    "thin_plate_spline_grid",
+    "warp",
+]
 
 if TYPE_CHECKING:
-    from stn_tf.errors import StnError as StnError
+    from stn_tf.errors import StnError
     from stn_tf.geometry import (
-        affine_grid as affine_grid,
+        affine_grid,
+        affine_grid_3d,
+        attention_grid,
+        compose,
+        corners_pixels,
+        identity,
+        inverse,
+        projective_grid,
+        similarity_grid,
+        thin_plate_spline_grid,
     )
-    from stn_tf.geometry import (
-        affine_grid_3d as affine_grid_3d,
-    )
-    from stn_tf.geometry import (
-        attention_grid as attention_grid,
-    )
-    from stn_tf.geometry import (
-        compose as compose,
-    )
-    from stn_tf.geometry import (
-        corners_pixels as corners_pixels,
-    )
-    from stn_tf.geometry import (
-        identity as identity,
-    )
-    from stn_tf.geometry import (
-        inverse as inverse,
-    )
-    from stn_tf.geometry import (
-        projective_grid as projective_grid,
-    )
-    from stn_tf.geometry import (
-        similarity_grid as similarity_grid,
-    )
-    from stn_tf.geometry import (
-        thin_plate_spline_grid as thin_plate_spline_grid,
-    )
-    from stn_tf.layers import SpatialTransformer as SpatialTransformer
-    from stn_tf.sampling import grid_sample as grid_sample
-    from stn_tf.sampling import warp as warp
+    from stn_tf.layers import SpatialTransformer
+
+    # mypy 2.3 takes these for the modules of the same names.
+    from stn_tf.sampling import grid_sample, warp  # type: ignore[no-redef]
 
 
 def __getattr__(name: str) -> Any:

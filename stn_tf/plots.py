@@ -143,7 +143,7 @@ def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     picture = axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
     names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
     upright = max(map(len, names)) <= 3
-    small = {"fontsize": 8 if size <= 40 else 5, "color": _INK}
+    small: dict[str, Any] = {"fontsize": 8 if size <= 40 else 5, "color": _INK}
     axes.set_xticks(range(size), names, rotation=0 if upright else 90, **small)
     axes.set_yticks(range(size), names, **small)
     axes.set_xlabel("predicted", color=_INK)

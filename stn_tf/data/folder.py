@@ -137,7 +137,8 @@ def _require_images(root: Path, files: Sequence[_File], unreadable: dict[str, st
     if not files:
         name, cause = next(iter(unreadable.items()))
         raise DataError(
-            f"None of the {len(unreadable)} images in {root} can be read. The first: {name} ({cause})."
+            f"None of the {len(unreadable)} images in {root} can be read. "
+            f"The first: {name} ({cause})."
         )
 
 

@@ -8,7 +8,7 @@ Paper's test error of st-cnn-affine in percent: R 0.7, RTS 0.5, P 0.8, E 1.2, TC
 
 from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
 
-_SHORT_STEPS = {"r": 2400, "rts": 5000, "p": 2400, "e": 2400, "tc": 1500}
+_SHORT_STEPS = {"r": 2000, "rts": 4000, "p": 2000, "e": 2000, "tc": 1200}
 _LONG_STEPS = {"r": 8000, "rts": 18_000, "p": 8000, "e": 8000, "tc": 4800}
 
 EXPERIMENTS = {

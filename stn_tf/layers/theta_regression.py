@@ -79,7 +79,7 @@ class ThetaRegression(keras.layers.Layer):
                 "The localisation must give features of a known size, but it gives "
                 f"{list(input_shape)}. End it with a pooling or give the model a fixed input size."
             )
-        self.dense.build((input_shape[0], math.prod(input_shape[1:])))
+        self.dense.build((input_shape[0], math.prod(size or 0 for size in input_shape[1:])))
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
         raw = self.dense(self.flatten(features))

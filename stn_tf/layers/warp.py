@@ -46,17 +46,19 @@ class Warp(keras.layers.Layer):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         self.transform = get_transform(transform, **(transform_options or {}))
-        self.output_size = output_size and shape.check_size(
-            "output_size", output_size, self.transform.dimensions
-        )
+        self.output_size: tuple[int, ...] | None = None
+        if output_size is not None:
+            self.output_size = shape.check_size(
+                "output_size", output_size, self.transform.dimensions
+            )
         self.kernel = shape.check_choice("kernel", kernel, KERNELS)
         self.padding = shape.check_choice("padding", padding, PADDINGS)
         self.align_corners = bool(align_corners)
 
     def grid(self, theta: tf.Tensor, input_size: Sequence[int | None]) -> tf.Tensor:
         """Returns the sampling grid `[N, *size, d]` for images of `input_size`."""
-        size = self.output_size or tuple(input_size)
-        if None in size:
+        size = self.output_size or tuple(length or 0 for length in input_size)
+        if 0 in size:
             raise ValueError(
                 "`output_size` must be given when the size of the images is not fixed, "
                 f"but it is None and the images are {list(input_size)}."
