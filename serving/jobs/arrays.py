@@ -1,6 +1,8 @@
 """Arrays of images in `.npy` and `.npz` files, checked before anything is computed."""
 
+import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,16 @@ from stn_tf.errors import DataError, InputError
 ARRAY_SUFFIXES = (".npy", ".npz")
 _IMAGE_NAMES = ("images", "x")
 _LABEL_NAMES = ("labels", "y")
+# What NumPy and zipfile raise for files that are cut off, damaged, encrypted or something else.
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 Shape = tuple[int, ...]
 
 
@@ -47,7 +59,7 @@ class ArrayFile:
             else:
                 with np.load(self.path, allow_pickle=False) as archive:
                     values = archive[self.array]
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        except _UNREADABLE as error:
             raise DataError(f"`{self.path}` cannot be read: {_one_line(error)}") from error
         if self.single:
             values = values[None]
@@ -86,23 +98,23 @@ def open_array(path: Path, image_shape: Shape, classes: Sequence[str]) -> ArrayF
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
                 headers: dict[str | None, tuple[Shape, np.dtype]] = {None: _header(file)}
-            _check_length(path, *headers[None])
+            _check_length(path.stat().st_size, *headers[None])
             labels = None
         else:
             headers = {}
             with zipfile.ZipFile(path) as archive:
-                for member in archive.namelist():
-                    if member.endswith(".npy"):
+                for member in archive.infolist():
+                    if member.filename.endswith(".npy"):
+                        name = member.filename.removesuffix(".npy")
                         with archive.open(member) as file:
-                            headers[member.removesuffix(".npy")] = _header(file)
+                            headers[name] = _header(file)
+                        _check_length(member.file_size, *headers[name])
             labels = _labels(path, headers)
-    except InputError:
-        raise
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"`{path}` cannot be read: {_one_line(error)}") from error
-    name = _image_array(path, headers)
-    shape, dtype = headers[name]
-    what = f"`{path}`" if name is None else f"Array `{name}` of `{path}`"
+    chosen = _image_array(path, headers)
+    shape, dtype = headers[chosen]
+    what = f"`{path}`" if chosen is None else f"Array `{chosen}` of `{path}`"
     if dtype != np.uint8 and dtype.kind != "f":
         raise InputError(
             f"{what} must hold uint8 in 0..255 or floats in 0..1, but its dtype is {dtype}. "
@@ -111,7 +123,7 @@ def open_array(path: Path, image_shape: Shape, classes: Sequence[str]) -> ArrayF
     single, images = _fit(what, shape, image_shape)
     if labels is not None:
         labels = _class_indices(path, labels, images, classes)
-    return ArrayFile(path, name, images, single, labels)
+    return ArrayFile(path, chosen, images, single, labels)
 
 
 def _header(file: IO[bytes]) -> tuple[Shape, np.dtype]:
@@ -125,10 +137,11 @@ def _header(file: IO[bytes]) -> tuple[Shape, np.dtype]:
     return shape, dtype
 
 
-def _check_length(path: Path, shape: Shape, dtype: np.dtype) -> None:
-    needed = int(np.prod(shape)) * dtype.itemsize
-    if path.stat().st_size < needed:
-        raise ValueError(f"it is cut off: {path.stat().st_size} bytes of more than {needed}.")
+def _check_length(size: int, shape: Shape, dtype: np.dtype) -> None:
+    needed = math.prod(shape) * dtype.itemsize
+    # Objects have no size of their own; their dtype is refused later, with its cure.
+    if size < needed and not dtype.hasobject:
+        raise ValueError(f"it is cut off: {size} bytes of more than {needed}.")
 
 
 def _image_array(path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]) -> str | None:
@@ -202,9 +215,15 @@ def _class_indices(
     ):
         raise InputError(
             f"`{path}` must hold labels that are class indices 0..{len(classes) - 1} or class "
-            f"names, but they are {labels.dtype} from {labels.min()} to {labels.max()}."
+            f"names, but they are {_labels_seen(labels)}."
         )
     return labels.astype(np.int64)
+
+
+def _labels_seen(labels: np.ndarray) -> str:
+    if labels.dtype.kind in "iuf":
+        return f"{labels.dtype} from {labels.min():g} to {labels.max():g}"
+    return str(labels.dtype)
 
 
 def _values_seen(values: np.ndarray) -> str:

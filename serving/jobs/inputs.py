@@ -1,17 +1,21 @@
 """What a job reads: image files, folders of them and arrays, found before anything is computed."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from stn_tf.data.image_file import SUFFIXES, UNREADABLE, Box, letterbox, read_header, read_image
+from stn_tf.data.image_file import SUFFIXES, Box, letterbox, read_header, read_image
 from stn_tf.errors import DataError
 from stn_tf.serving.jobs.arrays import ARRAY_SUFFIXES, ArrayFile, open_array
 
 _DECODERS = 4
+
+# An image and the size of its file, or why there is none.
+_Decoded = tuple[np.ndarray, tuple[int, int]] | str
 
 
 @dataclass(frozen=True)
@@ -61,25 +65,42 @@ class Inputs:
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yields batches of at most `size` images, decoding ahead of the reader."""
+        """Yields batches of at most `size` images, decoding the next while one is computed."""
         with ThreadPoolExecutor(_DECODERS) as pool:
-            start = 0
-            while start < len(self.files):
-                file = self.files[start]
-                if isinstance(file, ArrayFile):
-                    yield from self._array_batches(file, size)
-                    start += 1
-                    continue
-                end = start
-                while end < len(self.files) and end - start < size:
-                    if isinstance(self.files[end], ArrayFile):
-                        break
-                    end += 1
-                paths = [path for path in self.files[start:end] if isinstance(path, Path)]
-                batch = self._decoded(paths, list(pool.map(self._decode, paths)))
-                if batch is not None:
-                    yield batch
-                start = end
+            waiting: deque[ArrayFile | list[tuple[Path, Future[_Decoded]]]] = deque()
+            for group in self._groups(size):
+                if isinstance(group, ArrayFile):
+                    waiting.append(group)
+                else:
+                    waiting.append([(path, pool.submit(self._decode, path)) for path in group])
+                if len(waiting) > 1:
+                    yield from self._finished(waiting.popleft(), size)
+            while waiting:
+                yield from self._finished(waiting.popleft(), size)
+
+    def _groups(self, size: int) -> Iterator[ArrayFile | list[Path]]:
+        """Array files one by one, the image files between them in groups of at most `size`."""
+        paths: list[Path] = []
+        for file in self.files:
+            if paths and (isinstance(file, ArrayFile) or len(paths) == size):
+                yield paths
+                paths = []
+            if isinstance(file, ArrayFile):
+                yield file
+            else:
+                paths.append(file)
+        if paths:
+            yield paths
+
+    def _finished(
+        self, group: ArrayFile | list[tuple[Path, Future[_Decoded]]], size: int
+    ) -> Iterator[Batch]:
+        if isinstance(group, ArrayFile):
+            yield from self._array_batches(group, size)
+        else:
+            batch = self._decoded([(path, future.result()) for path, future in group])
+            if batch is not None:
+                yield batch
 
     def _array_batches(self, file: ArrayFile, size: int) -> Iterator[Batch]:
         start = 0
@@ -90,7 +111,7 @@ class Inputs:
             nothing: list[None] = [None] * count
             yield Batch(
                 images.reshape(count, *self.shape),
-                [str(file.path)] * count,
+                [_text(file.path)] * count,
                 indices,
                 labels,
                 [*nothing],
@@ -98,23 +119,23 @@ class Inputs:
             )
             start += count
 
-    def _decode(self, path: Path) -> tuple[np.ndarray, tuple[int, int]] | str:
+    def _decode(self, path: Path) -> _Decoded:
         try:
             header = read_header(path)
             return read_image(path, self.shape[:2], self.shape[2]), (header.height, header.width)
-        except UNREADABLE as error:
+        except Exception as error:
+            # Beyond `UNREADABLE`, Pillow 12's plugins let a damaged file's struct.error and the
+            # like through. One file must not end a job over a million others.
             return " ".join(str(error).split()) or type(error).__name__
 
-    def _decoded(
-        self, paths: list[Path], results: list[tuple[np.ndarray, tuple[int, int]] | str]
-    ) -> Batch | None:
+    def _decoded(self, results: list[tuple[Path, _Decoded]]) -> Batch | None:
         images, sources, originals = [], [], []
-        for path, result in zip(paths, results, strict=True):
+        for path, result in results:
             if isinstance(result, str):
                 self.unreadable.append((path, result))
                 continue
             images.append(result[0])
-            sources.append(str(path))
+            sources.append(_text(path))
             originals.append(result[1])
         if not images:
             return None
@@ -135,7 +156,7 @@ def find_inputs(
 
     Args:
         paths: Image files, `.npy` and `.npz` files, and folders, searched at any depth for image
-            files, in alphabetical order.
+            files that are not hidden, in alphabetical order.
         shape: Height, width and channels that the model reads.
         classes: The model's classes, for the labels in an `.npz` file.
 
@@ -146,7 +167,11 @@ def find_inputs(
     files: list[Path | ArrayFile] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
+            )
             if not found:
                 raise DataError(
                     f"`{path}` holds no image files ({', '.join(sorted(SUFFIXES))}). "
@@ -165,3 +190,8 @@ def find_inputs(
                 f"({', '.join(ARRAY_SUFFIXES)})."
             )
     return Inputs(files, shape)
+
+
+def _text(path: Path) -> str:
+    """The path as a text that any file can hold: bytes that are no UTF-8 as escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

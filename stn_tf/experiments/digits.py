@@ -20,8 +20,8 @@ EXPERIMENTS = {
             "pool_crops": distortion in ("rts", "tc"),
         },
         schedules={
-            "short": adam_schedule(_SHORT_STEPS[distortion], batch_size=128, learning_rate=1e-3),
-            "long": adam_schedule(_LONG_STEPS[distortion], learning_rate=1e-3),
+            "short": adam_schedule(_SHORT_STEPS[distortion], batch_size=128, learning_rate=2e-3),
+            "long": adam_schedule(_LONG_STEPS[distortion], learning_rate=2e-3),
             "paper": PAPER_SCHEDULE,
         },
     )

@@ -1,0 +1,128 @@
+"""Batches: stateless, each example once, the same for any number of replicas."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from stn_tf.data import DISTORTIONS, Examples, Source, evaluation_dataset, load_source
+from stn_tf.data import training_dataset as training
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    return load_source("digits")
+
+
+@pytest.fixture(scope="module")
+def examples(source: Source) -> Examples:
+    return source.train[:50]
+
+
+def batches(dataset: tf.data.Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(images.numpy(), labels.numpy()) for images, labels in dataset]
+
+
+def labels_of(dataset: tf.data.Dataset) -> np.ndarray:
+    return np.concatenate([labels for _, labels in batches(dataset)])
+
+
+def numbered(count: int) -> Examples:
+    """Examples whose labels say which one it is."""
+    return Examples(np.zeros((count, 4, 4, 1), np.uint8), np.arange(count, dtype=np.int32))
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_a_batch_depends_on_seed_and_step_alone(examples: Examples, distortion: str) -> None:
+    options = {"batch_size": 8, "steps": 3}
+    first, again, other = (
+        batches(training(examples, distortion, seed=seed, **options)) for seed in (1, 1, 2)
+    )
+    later = batches(training(examples, distortion, seed=1, batch_size=8, start_step=2, steps=1))
+    for (images, labels), (same, same_labels) in zip(first, again, strict=True):
+        np.testing.assert_array_equal(images, same)
+        np.testing.assert_array_equal(labels, same_labels)
+    np.testing.assert_array_equal(later[0][0], first[2][0])
+    assert not np.array_equal(first[0][0], other[0][0])
+    assert not np.array_equal(first[0][0], first[1][0])
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_replicas_share_the_global_batch(examples: Examples, distortion: str) -> None:
+    whole = batches(training(examples, distortion, batch_size=12, seed=3, steps=2))
+    one_worker = batches(
+        training(
+            examples, distortion, batch_size=12, seed=3, steps=2, replicas=3, replica_ids=range(3)
+        )
+    )
+    last = batches(
+        training(examples, distortion, batch_size=12, seed=3, steps=2, replicas=3, replica_ids=[2])
+    )
+    for step in range(2):
+        parts = one_worker[3 * step : 3 * step + 3]
+        # Sines of short slices are not rounded as those of long ones are.
+        np.testing.assert_allclose(np.concatenate([p[0] for p in parts]), whole[step][0], atol=1e-5)
+        np.testing.assert_array_equal(np.concatenate([p[1] for p in parts]), whole[step][1])
+        np.testing.assert_array_equal(last[step][0], parts[2][0])
+
+
+def test_every_example_once_an_epoch() -> None:
+    examples = numbered(23)
+    row = np.concatenate(
+        [
+            labels
+            for _, labels in batches(training(examples, "none", batch_size=5, seed=0, steps=23))
+        ]
+    )
+    epochs = row.reshape(5, 23)
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(23))
+    assert len({tuple(epoch) for epoch in epochs}) == 5
+
+
+def test_permutations_of_successive_epochs_are_unrelated() -> None:
+    row = np.concatenate(
+        [
+            lab
+            for _, lab in batches(training(numbered(500), "none", batch_size=500, seed=9, steps=2))
+        ]
+    )
+    assert abs(np.corrcoef(row[:500], row[500:])[0, 1]) < 0.15
+    assert abs(np.corrcoef(row[:500], np.arange(500))[0, 1]) < 0.15
+
+
+def test_a_batch_larger_than_the_set() -> None:
+    ((_, labels),) = batches(training(numbered(7), "none", batch_size=20, seed=0, steps=1))
+    assert np.bincount(labels).min() >= 2
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_evaluation_shows_each_example_once_in_one_way(examples: Examples, distortion: str) -> None:
+    small = batches(evaluation_dataset(examples, distortion, batch_size=16, seed=5))
+    large = batches(evaluation_dataset(examples, distortion, batch_size=64, seed=5))
+    assert [len(labels) for _, labels in small] == [16, 16, 16, 2]
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels in small]), examples.labels)
+    np.testing.assert_array_equal(np.concatenate([images for images, _ in small]), large[0][0])
+
+
+def test_undistorted_images_are_the_images(examples: Examples) -> None:
+    ((images, _),) = batches(evaluation_dataset(examples, "none", batch_size=50, seed=0))
+    np.testing.assert_allclose(images, examples.images / 255.0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"batch_size": 10, "replicas": 3}, "`batch_size` must be a multiple of `replicas`"),
+        ({"batch_size": 8, "replica_ids": [1]}, "`replica_ids` must be numbers from 0 to 0"),
+        ({"batch_size": 8, "start_step": -1}, "`start_step` must be at least 0"),
+    ],
+)
+def test_exception_raised(examples: Examples, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        training(examples, "none", seed=0, **options)
+
+
+def test_no_examples_exception_raised(examples: Examples) -> None:
+    with pytest.raises(ValueError, match="`examples` must not be empty"):
+        training(examples[:0], "none", batch_size=1, seed=0)
