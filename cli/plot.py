@@ -7,6 +7,8 @@ import click
 from stn_tf.cli.options import engine_option, images_argument, model_argument
 from stn_tf.cli.quiet import import_tensorflow
 
+_FORMATS = (".png", ".svg", ".pdf")
+
 
 @click.command()
 @model_argument
@@ -37,10 +39,16 @@ def command(
     Example:
       stn-tf plot exports/digits photos/ --output look.png
     """
-    import_tensorflow()
+    if output.suffix.lower() not in _FORMATS:
+        raise click.BadParameter(
+            f"{str(output)!r} must end in one of {', '.join(_FORMATS)}.", param_hint="--output"
+        )
+    from stn_tf.serving.models import choose_engine, load_engine
+
+    version_dir, engine = choose_engine(model_dir, engine)
+    import_tensorflow()  # Also for ONNX: the sampling grid is drawn by the library's geometry.
     from stn_tf import plots
     from stn_tf.serving.jobs.picture import picture
-    from stn_tf.serving.models import load_engine
 
-    figure = picture(load_engine(model_dir, engine), images, count=count)
+    figure = picture(load_engine(version_dir, engine), images, count=count)
     click.echo(plots.save_figure(figure, output))

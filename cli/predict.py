@@ -41,7 +41,8 @@ def command(
     """Run an exported model over images.
 
     DIR is what `stn-tf export` wrote. IMAGES are image files, folders of them, and .npy or .npz
-    arrays of the model's size (uint8, or floats in 0..1; `labels` in an .npz give the error).
+    arrays of the model's size (uint8, or floats in 0..1). Of an .npz the array `images` is read,
+    else `x`, else its only array of images; `labels` or `y` give the error.
 
     Writes for each image its class, probability, theta and the corners of the crop in the pixels
     of the image file. Image files that cannot be decoded are listed, and the exit status is 1; the
@@ -54,21 +55,23 @@ def command(
     """
     from stn_tf.serving.jobs import predict
     from stn_tf.serving.jobs.rows import FORMATS
-    from stn_tf.serving.models import load_engine
+    from stn_tf.serving.models import choose_engine, load_engine
 
     if output.suffix.lower() not in FORMATS:
         raise click.BadParameter(
             f"{str(output)!r} must end in one of {', '.join(FORMATS)}.", param_hint="--output"
         )
+    version_dir, engine = choose_engine(model_dir, engine)
     if engine == "saved_model":
         import_tensorflow()
-    loaded = load_engine(model_dir, engine)
+    loaded = load_engine(version_dir, engine)
     summary = predict(loaded, images, output, batch_size=batch_size, probabilities=probabilities)
     if as_json:
         result = {
             "output": str(summary.output),
             "images": summary.images,
             "error_percent": summary.error_percent,
+            "model": str(version_dir),
             "engine": loaded.name,
             "seconds": summary.seconds,
             "unreadable": [{"file": str(path), "why": why} for path, why in summary.unreadable],
@@ -81,6 +84,11 @@ def command(
             f"{summary.output}: {summary.images} images{error} ({loaded.name}, {rate:,.0f}/s)"
         )
     for path, why in summary.unreadable:
-        click.echo(f"Cannot read {path}: {why}", err=True)
+        click.echo(f"Cannot read {click.format_filename(path)}: {why}", err=True)
     if summary.unreadable:
+        click.echo(
+            f"Error: {len(summary.unreadable)} of {summary.images + len(summary.unreadable)} images "
+            f"cannot be read; the rows of the others are in {summary.output}.",
+            err=True,
+        )
         sys.exit(1)

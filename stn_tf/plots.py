@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 
 _FRAME = "#ff8a1f"  # the crop's outline, in the input and around the crop
 _TOP = "#ff3d81"  # its upper edge, so that rotations and flips can be seen
@@ -203,6 +204,10 @@ def curves_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
             )  # fmt: skip
         if all(r[name] > 0 for r in metrics for name in names[key] if name in r):
             axes.set_yscale("log")
+            # 0.5 rather than 5 x 10^-1, and no labels between.
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("step", color=_MUTED)
         axes.set_ylabel(panels[key], color=_MUTED)
         axes.grid(color="#e5e7eb", lw=0.6)

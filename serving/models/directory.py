@@ -53,12 +53,6 @@ def find_version(model_dir: Path) -> Path:
     return version_dir
 
 
-def version_number(version_dir: Path) -> int | None:
-    """Returns the version that a directory's name stands for, None if the name is no number."""
-    name = Path(version_dir).resolve().name
-    return int(name) if name.isascii() and name.isdigit() else None
-
-
 def verify_files(version_dir: Path, sha256: Mapping[str, str], names: list[str]) -> None:
     """Raises ModelError if one of the files is missing or is not the one that was exported.
 

@@ -75,6 +75,23 @@ def load_engine(
         ModelError: If there is no model, or it is damaged.
         ValueError: If `engine` is none of the names above.
     """
+    version_dir, engine = choose_engine(model_dir, engine)
+    if engine == "onnx":
+        from stn_tf.serving.models.onnx_engine import OnnxEngine
+
+        return OnnxEngine(version_dir, threads=threads)
+    from stn_tf.serving.models.saved_model_engine import SavedModelEngine
+
+    return SavedModelEngine(version_dir, threads=threads)
+
+
+def choose_engine(model_dir: Path | str, engine: str = "auto") -> tuple[Path, str]:
+    """Returns the version directory and the engine (`onnx`, `saved_model`) that would be loaded.
+
+    Raises:
+        ModelError: If there is no model, or none for the engine.
+        ValueError: If `engine` is none of `ENGINES`.
+    """
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, but it is {engine!r}.")
     version_dir = find_version(Path(model_dir))
@@ -87,10 +104,4 @@ def load_engine(
             f"`{version_dir}` holds no {needed}, which the engine {engine} needs. "
             f"Use the engine {other}, or export the model again."
         )
-    if engine == "onnx":
-        from stn_tf.serving.models.onnx_engine import OnnxEngine
-
-        return OnnxEngine(version_dir, threads=threads)
-    from stn_tf.serving.models.saved_model_engine import SavedModelEngine
-
-    return SavedModelEngine(version_dir, threads=threads)
+    return version_dir, engine

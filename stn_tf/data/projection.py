@@ -10,7 +10,7 @@ def project(images: tf.Tensor, transforms: tf.Tensor, canvas: tuple[int, int]) -
     `((a0 x + a1 y + a2) / k, (b0 x + b1 y + b2) / k)` with `k = c0 x + c1 y + 1`.
 
     There is no anti-aliasing: bilinear taps reach one pixel to each side, so that down to a scale
-    of 0.5 every pixel of the image still counts, and the distortions do not shrink further.
+    of 0.5 every pixel of the image counts. To shrink further, ask for a finer canvas and average.
 
     Args:
         images: `[N, h, w, C]`, float.

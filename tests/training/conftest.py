@@ -16,6 +16,7 @@ from stn_tf.training import Run, train
 TINY = (
     "steps=60",
     "batch_size=16",
+    "learning_rate=0.001",
     "log_every=1",
     "evaluate_every=30",
     "checkpoint_every=10",
