@@ -8,8 +8,8 @@ Paper's test error of st-cnn-affine in percent: R 0.7, RTS 0.5, P 0.8, E 1.2, TC
 
 from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
 
-_SHORT_STEPS = {"r": 2000, "rts": 4000, "p": 2000, "e": 2000, "tc": 1200}
-_LONG_STEPS = {"r": 8000, "rts": 18_000, "p": 8000, "e": 8000, "tc": 4800}
+_SHORT_STEPS = {"r": 1500, "rts": 4000, "p": 2000, "e": 2000, "tc": 1200}
+_LONG_STEPS = {"r": 8000, "rts": 9000, "p": 8000, "e": 8000, "tc": 4800}
 
 EXPERIMENTS = {
     f"mnist-{distortion}": Experiment(
@@ -21,8 +21,8 @@ EXPERIMENTS = {
             "pool_crops": distortion in ("rts", "tc"),
         },
         schedules={
-            "short": adam_schedule(_SHORT_STEPS[distortion], learning_rate=4e-3),
-            "long": adam_schedule(_LONG_STEPS[distortion], learning_rate=4e-3),
+            "short": adam_schedule(_SHORT_STEPS[distortion], learning_rate=3e-3),
+            "long": adam_schedule(_LONG_STEPS[distortion], learning_rate=3e-3),
             "paper": PAPER_SCHEDULE,
         },
     )

@@ -30,7 +30,8 @@ def test_three_errors_are_equal(demo):
     assert all(float(row[2]) <= 1e-4 for row in rows[1:])
 
     # The error again, from the rows that were written for both engines.
-    labels = np.load(out / "held_out.npz")["labels"]
+    with np.load(out / "held_out.npz") as held_out:
+        labels = held_out["labels"]
     for engine in ("onnx", "saved_model"):
         with (out / f"predictions_{engine}.csv").open(newline="") as file:
             picked = [int(row["class"]) for row in csv.DictReader(file)]
@@ -39,7 +40,8 @@ def test_three_errors_are_equal(demo):
 
 def test_picture_is_drawn(demo):
     out, _ = demo
-    picture = np.asarray(Image.open(out / "look.png").convert("RGB"))
+    with Image.open(out / "look.png") as opened:
+        picture = np.asarray(opened.convert("RGB"))
     assert picture.shape[1] > 1000
     assert picture.std() > 20
 

@@ -161,6 +161,26 @@ def test_grid_sample_second_derivative(kernel: str, rng: np.random.Generator) ->
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_grid_sample_gradients_in_graphs(
+    kernel: str, jit_compile: bool, rng: np.random.Generator
+) -> None:
+    """In a graph the sampler is a function with a gradient of its own."""
+
+    def gradients(images: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([images, grid])
+            total = tf.reduce_sum(stn_tf.grid_sample(images, grid, kernel=kernel) ** 2)
+        return tape.gradient(total, [images, grid])
+
+    images = tf.constant(rng.normal(size=(2, 5, 6, 2)).astype(np.float32))
+    grid = tf.constant(rng.uniform(-1.2, 1.2, (2, 3, 4, 2)).astype(np.float32))
+    traced = tf.function(gradients, jit_compile=jit_compile)(images, grid)
+    for computed, expected in zip(traced, gradients(images, grid), strict=True):
+        np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_grid_sample_unknown_dimensions(jit_compile: bool, rng: np.random.Generator) -> None:
     signature = [tf.TensorSpec([None] * 4), tf.TensorSpec([None, None, None, 2])]
     traced = tf.function(stn_tf.grid_sample, input_signature=signature, jit_compile=jit_compile)
