@@ -85,10 +85,11 @@ def command(
         )
     for path, why in summary.unreadable:
         click.echo(f"Cannot read {click.format_filename(path)}: {why}", err=True)
-    if summary.unreadable:
+    bad = len(summary.unreadable)
+    if bad:
         click.echo(
-            f"Error: {len(summary.unreadable)} of {summary.images + len(summary.unreadable)} images "
-            f"cannot be read; the rows of the others are in {summary.output}.",
+            f"Error: {bad} of {summary.images + bad} images cannot be read; "
+            f"the rows of the others are in {summary.output}.",
             err=True,
         )
         sys.exit(1)

@@ -98,13 +98,18 @@ def _columns(
         "class": [classes[index] for index in picked],
         "probability": np.take_along_axis(outputs["probabilities"], picked[:, None], axis=1)[:, 0],
     }
-    for name, value in outputs.items():
-        if name.startswith("theta"):
-            columns[name] = value.reshape(len(value), -1)
-        elif name == "corners":
-            columns[name] = batch.original_pixels(value)
-        elif name.startswith("corners"):
-            columns[name] = value  # A later transformer reads what an earlier one made.
+    # Sorted, because each engine has an order of its own: theta, corners, theta_2, corners_2, ...
+    for theta in sorted((name for name in outputs if name.startswith("theta")), key=_number):
+        corners = theta.replace("theta", "corners")
+        columns[theta] = outputs[theta].reshape(len(batch.images), -1)
+        # A later transformer reads what an earlier one made, and not the file.
+        first = corners == "corners"
+        columns[corners] = batch.original_pixels(outputs[corners]) if first else outputs[corners]
     if probabilities:
         columns["probabilities"] = outputs["probabilities"]
     return columns
+
+
+def _number(name: str) -> int:
+    """Which transformer an output belongs to: 1 for theta, 2 for theta_2."""
+    return int(name.partition("_")[2] or 1)

@@ -83,9 +83,7 @@ def test_damaged_image_is_listed_and_the_rest_is_done(model_dir, folder, tmp_pat
     assert result.stdout.startswith(f"{output}: 8 images (onnx, ")
     listed, last = result.stderr.splitlines()
     assert listed.startswith(f"Cannot read {folder / '3a.png'}: ")
-    assert last == (
-        f"Error: 1 of 9 images cannot be read; the rows of the others are in {output}."
-    )
+    assert last == (f"Error: 1 of 9 images cannot be read; the rows of the others are in {output}.")
     assert len(output.read_text(encoding="utf-8").splitlines()) == 8
 
     result = _predict(model_dir, folder, "--output", output, "--json")

@@ -9,7 +9,9 @@ from PIL import Image
 
 from stn_tf.export import export_model
 from stn_tf.layers import record_transformations
-from tests.export.conftest import INPUT, make_classifier
+from tests.export.conftest import INPUT, make_classifier, two_transformers
+
+__all__ = ["two_transformers"]
 
 CLASSES = ("ant", "bee", "cat", "dög")
 

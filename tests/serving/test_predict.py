@@ -4,12 +4,14 @@ import csv
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from stn_tf.errors import DataError, InputError
+from stn_tf.export import export_model
 from stn_tf.serving.jobs import predict
 from stn_tf.serving.models import Engine, load_engine
 from tests.serving.conftest import CLASSES
@@ -88,6 +90,30 @@ def test_formats_hold_the_same(engine: Engine, folder: Path, tmp_path: Path) -> 
         corner = [float(line["corner_bottom_right_x"]), float(line["corner_bottom_right_y"])]
         np.testing.assert_array_equal(corner, row["corners"][2])
         assert float(line["probability_dög"]) == row["probabilities"][3]
+
+
+@pytest.mark.parametrize("engine_name", ["onnx", "saved_model"])
+def test_columns_are_in_the_same_order_for_every_engine(
+    engine_name: str, folder: Path, tmp_path: Path, two_transformers: keras.Model
+) -> None:
+    export_model(two_transformers, tmp_path / "model")
+    engine = load_engine(tmp_path / "model", engine_name)
+    predict(engine, [folder], tmp_path / "rows.jsonl", probabilities=True)
+    predict(engine, [folder], tmp_path / "rows.csv")
+    (first, *_) = read_jsonl(tmp_path / "rows.jsonl")
+    assert list(first) == [
+        *("source", "index", "class", "probability"),
+        *("theta", "corners", "theta_2", "corners_2", "probabilities"),
+    ]
+    assert [len(first[name]) for name in ("theta", "corners", "theta_2", "corners_2")] == [
+        *(6, 4, 3, 4)
+    ]
+    header = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    assert header[4:12] == [*(f"theta_{i}" for i in range(6)), *header[10:12]]
+    assert header[10] == "corner_top_left_x"
+    assert header[18:21] == ["theta_2_0", "theta_2_1", "theta_2_2"]
+    assert header[-1] == "corner_bottom_left_y_2"
+    assert len(set(header)) == len(header)
 
 
 def test_corners_are_in_pixels_of_the_file(
