@@ -34,13 +34,17 @@ class Sampler(_Part):
     """The semantics of one spatial transformer.
 
     Attributes:
+        options: The options of the transform, such as `control_points` of a thin plate spline.
+        input_size: Height and width of what it reads: of the image, or of feature maps.
         output_size: Height and width of its crops (depth first for volumes).
     """
 
     transform: str
+    options: dict[str, int | float] = Field(default_factory=dict)
     kernel: str
     padding: str
     align_corners: bool
+    input_size: tuple[int, ...]
     output_size: tuple[int, ...]
 
 

@@ -114,9 +114,11 @@ def inspect(model: keras.Model, input_shape: Sequence[int] | None = None) -> Net
     samplers = tuple(
         Sampler(
             transform=record.layer.transform.name,
+            options=record.layer.transform.options(),
             kernel=record.layer.kernel,
             padding=record.layer.padding,
             align_corners=record.layer.align_corners,
+            input_size=tuple(record.images.shape[1:-1]),
             output_size=tuple(record.crops.shape[1:-1]),
         )
         for record in found

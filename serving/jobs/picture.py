@@ -1,6 +1,5 @@
 """Where an exported model looks, as a picture."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,10 +61,7 @@ def _grid_pixels(sampler: Sampler, theta: np.ndarray, size: tuple[int, int]) -> 
     """`[N, h, w, 2]`: where the sampler reads, (x, y) in pixels of the image."""
     from stn_tf.geometry import get_transform
 
-    options = {}
-    if sampler.transform == "tps":
-        options["control_points"] = math.isqrt(theta.shape[1])
-    transform = get_transform(sampler.transform, **options)
+    transform = get_transform(sampler.transform, **sampler.options)
     grid = transform.grid(theta, sampler.output_size, align_corners=sampler.align_corners).numpy()
     extent = np.array(size[::-1], np.float32)
     if sampler.align_corners:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from stn_tf.errors import DataError
+from stn_tf.export.manifest import Manifest
 from stn_tf.serving.jobs.inputs import Batch, find_inputs
 from stn_tf.serving.jobs.rows import row_writer
 from stn_tf.serving.models.engine import Engine
@@ -68,7 +69,7 @@ def predict(
     with row_writer(output, classes) as writer:
         for batch in found.batches(batch_size):
             outputs = engine.run(batch.images)
-            writer.write(_columns(batch, outputs, classes, probabilities))
+            writer.write(_columns(batch, outputs, engine.manifest, probabilities))
             labelled = batch.labels >= 0
             count += len(batch.images)
             known += int(labelled.sum())
@@ -89,8 +90,10 @@ def predict(
 
 
 def _columns(
-    batch: Batch, outputs: dict[str, np.ndarray], classes: Sequence[str], probabilities: bool
+    batch: Batch, outputs: dict[str, np.ndarray], manifest: Manifest, probabilities: bool
 ) -> dict[str, Sequence[str] | np.ndarray]:
+    classes = manifest.classes
+    input_size = manifest.samplers[0].input_size if manifest.samplers else None
     picked = outputs["class"]
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "source": batch.sources,
@@ -102,9 +105,10 @@ def _columns(
     for theta in sorted((name for name in outputs if name.startswith("theta")), key=_number):
         corners = theta.replace("theta", "corners")
         columns[theta] = outputs[theta].reshape(len(batch.images), -1)
-        # A later transformer reads what an earlier one made, and not the file.
-        first = corners == "corners"
-        columns[corners] = batch.original_pixels(outputs[corners]) if first else outputs[corners]
+        # Others may read feature maps or crops: their corners stay in pixels of what they read.
+        reads_images = corners == "corners" and input_size == batch.images.shape[1:3]
+        moved = batch.original_pixels(outputs[corners]) if reads_images else outputs[corners]
+        columns[corners] = moved
     if probabilities:
         columns["probabilities"] = outputs["probabilities"]
     return columns

@@ -33,9 +33,9 @@ class _File(NamedTuple):
 def load(data_dir: Path, image_size: tuple[int, int] | None, channels: int | None) -> Source:
     """Returns the images below `data_dir`; unreadable ones are left out and logged in one line.
 
-    With `train/` and `test/` these are the parts, and without `validation/` (or `val/`) a tenth of
-    each class of `train/` becomes it. Otherwise each class is split by the hash of relative paths:
-    70 % train, 10 % validation, 20 % test.
+    With `train/` and `test/` these are the parts and any other folders are left out; without
+    `validation/` (or `val/`) a tenth of each class of `train/` becomes it. Otherwise each class is
+    split by the hash of relative paths: 70 % train, 10 % validation, 20 % test.
     """
     files, classes, split_parts = _find_files(data_dir)
     unreadable: dict[str, str] = {}
@@ -76,13 +76,17 @@ def _find_files(root: Path) -> tuple[list[_File], tuple[str, ...], dict[int, dic
     if not root.is_dir():
         raise DataError(f"`data_dir` must be a folder with {_LAYOUT}, but {root} is not a folder.")
     names = {folder.name for folder in _folders(root)}
-    if "train" in names and names <= set(_PART_FOLDERS):
-        if "test" not in names:
-            raise DataError(f"{root} has a folder train, but no folder test. Add it.")
-        folders = {root / name: _PART_FOLDERS[name] for name in sorted(names)}
+    parts = sorted(names & set(_PART_FOLDERS))
+    if {"train", "test"} <= names:
+        if others := sorted(names - set(parts)):
+            _LOG.warning("Left out folders in %s that are no part: %s", root, ", ".join(others))
+        folders = {root / name: _PART_FOLDERS[name] for name in parts}
         split_parts = {}
         if VALIDATION not in folders.values():
             split_parts[TRAIN] = {"validation": _VALIDATION_SHARE, "test": 0.0}
+    elif parts and len(parts) == len(names):
+        missing = "test" if "train" in names else "train"
+        raise DataError(f"{root} has a folder {parts[0]}, but no folder {missing}. Add it.")
     else:
         folders = {root: TRAIN}
         split_parts = {TRAIN: {"validation": _VALIDATION_SHARE, "test": _TEST_SHARE}}

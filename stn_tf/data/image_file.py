@@ -1,5 +1,6 @@
 """Image files: any that Pillow reads, brought to one size and number of channels."""
 
+import struct
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -10,7 +11,15 @@ SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 )
 # What Pillow raises for files that are damaged, cut short, too large or no image at all.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 _ORIENTATION = 0x0112
 _SIXTEEN_BITS = 257  # 65535 / 255
@@ -60,8 +69,7 @@ def read_image(
         uint8 `[height, width, channels]`.
 
     Raises:
-        OSError, SyntaxError, ValueError, EOFError, PIL.Image.DecompressionBombError: If the file
-            cannot be decoded (`UNREADABLE`).
+        Any of `UNREADABLE`: If the file cannot be decoded.
     """
     with Image.open(file) as opened:
         image = _to_mode(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")

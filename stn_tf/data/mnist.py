@@ -4,7 +4,9 @@ Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits. Any ot
 four files with at most ten classes (Fashion-MNIST) is read as well.
 """
 
+import contextlib
 import gzip
+import sys
 import zlib
 from pathlib import Path
 
@@ -115,7 +117,9 @@ def _download() -> tuple[Examples, Examples]:
     import keras
 
     try:
-        parts = keras.datasets.mnist.load_data()
+        # Keras shows its progress on stdout, which is for results.
+        with contextlib.redirect_stdout(sys.stderr):
+            parts = keras.datasets.mnist.load_data()
     # Keras raises a bare Exception for a failed download.
     except Exception as error:
         raise DataError(

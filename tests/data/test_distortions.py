@@ -1,13 +1,18 @@
 """The distortions against NumPy and SciPy, with given and with drawn parameters."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import scipy.ndimage
 import tensorflow as tf
 
 from stn_tf.data import DISTORTIONS, canvas_size, distort, draw, load_source
+from stn_tf.data.distortions import _DISTORTIONS
+from stn_tf.data.perspective import Perspective
 from tests import reference
 
+PAPER_P = _DISTORTIONS["p"]
 SIZE = (28, 28)
 COUNT = 400
 
@@ -82,17 +87,44 @@ def test_rts_parameters_are_the_papers() -> None:
     assert np.std(share) == pytest.approx(1 / np.sqrt(3), rel=0.1)
 
 
-def test_p_parameters_are_the_papers() -> None:
-    corners = drawn("p", count=4000)["corners"]
-    square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    moves = corners - 13.5 - 0.875 * 14 * square  # About the mean scale.
-    assert np.abs(moves.mean(axis=0)).max() < 0.6
-    # N(0, 5) but for the draws that fold the image over itself, with the scale's spread.
-    assert 4.0 < moves.std() < 5.5
-    onward = np.roll(corners, -1, axis=1) - corners
-    turn = np.cross(np.pad(onward, ((0, 0), (0, 0), (0, 1))), np.roll(
-        np.pad(onward, ((0, 0), (0, 0), (0, 1))), -1, axis=1))[..., 2]  # fmt: skip
-    assert np.all(turn > 0), "every quadrilateral is convex"
+SQUARE = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+
+
+def corner_areas(corners: np.ndarray) -> np.ndarray:
+    """Signed areas of the triangles that three successive corners make."""
+    before, after = np.roll(corners, 1, axis=1), np.roll(corners, -1, axis=1)
+    u, v = after - corners, before - corners
+    return (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]) / 2
+
+
+def test_p_scales_are_the_papers() -> None:
+    assert isinstance(PAPER_P, Perspective)
+    key = tf.constant([0, 1], tf.int64)
+    still = dataclasses.replace(PAPER_P, deviation=0.0)
+    scaled = (still.draw(key, COUNT, SIZE, SIZE)["corners"].numpy() - 13.5) / 14 / SQUARE
+    scale = scaled[:, 0, 0]
+    np.testing.assert_allclose(scaled, np.broadcast_to(scale[:, None, None], scaled.shape), 1e-5)
+    assert 0.75 <= scale.min() < 0.76
+    assert 0.99 < scale.max() <= 1.0
+    assert np.std(scale) == pytest.approx(0.25 / np.sqrt(12), rel=0.1)
+
+
+def test_p_moves_are_normal_but_never_fold() -> None:
+    """Against NumPy's normal numbers, of which those are left out that fold the image."""
+    rng = np.random.default_rng(0)
+    scale = rng.uniform(0.75, 1.0, (40_000, 1, 1))
+    corners = 14 * scale * SQUARE + rng.normal(0.0, 5.0, (40_000, 4, 2))
+    usable = np.all(corner_areas(corners) >= 0.2 * (28 * scale[..., 0]) ** 2 / 2, axis=1)
+    expected = corners[usable]
+    actual = drawn("p", count=20_000)["corners"] - 13.5
+    assert corner_areas(actual).min() > 0, "every quadrilateral is convex"
+    np.testing.assert_allclose(actual.mean(axis=0), expected.mean(axis=0), atol=0.2)
+    np.testing.assert_allclose(actual.std(axis=0), expected.std(axis=0), rtol=0.03)
+    np.testing.assert_allclose(
+        np.quantile(actual[:, 2, 0], [0.05, 0.5, 0.95]),
+        np.quantile(expected[:, 2, 0], [0.05, 0.5, 0.95]),
+        atol=0.3,
+    )
 
 
 def test_p_puts_the_corners_where_they_were_drawn(pool: np.ndarray) -> None:
@@ -121,8 +153,8 @@ def test_e_parameters_are_the_papers() -> None:
     pixels = parameters["offsets"] * 28 / 2
     assert pixels.std() == pytest.approx(1.5, rel=0.03)
     assert abs(pixels.mean()) < 0.05
-    assert parameters["scale"].min() >= 0.75
-    assert parameters["scale"].max() <= 1.0
+    assert 0.75 <= parameters["scale"].min() < 0.755
+    assert 0.995 < parameters["scale"].max() <= 1.0
 
 
 def test_e_is_a_spline_of_the_scaled_image(pool: np.ndarray) -> None:

@@ -104,6 +104,35 @@ def test_evaluation_shows_each_example_once_in_one_way(examples: Examples, disto
     np.testing.assert_array_equal(np.concatenate([images for images, _ in small]), large[0][0])
 
 
+@pytest.mark.parametrize("distortion", DISTORTIONS[1:])
+def test_another_seed_evaluates_other_images(examples: Examples, distortion: str) -> None:
+    first, other = (
+        batches(evaluation_dataset(examples, distortion, batch_size=50, seed=seed))[0][0]
+        for seed in (5, 6)
+    )
+    assert np.all(np.any(first != other, axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize("distortion", DISTORTIONS)
+def test_each_image_comes_with_its_label(distortion: str) -> None:
+    """Flat images, whose grey value says which one it is: most of what a canvas shows."""
+    labels = np.arange(20, dtype=np.int32)
+    images = np.broadcast_to(
+        (60 + 9 * labels).astype(np.uint8)[:, None, None, None], (20, 28, 28, 1)
+    )
+    examples = Examples(np.ascontiguousarray(images), labels)
+    options = {"batch_size": 15, "seed": 4}
+    for dataset in (
+        training(examples, distortion, steps=4, start_step=3, **options),
+        training(examples, distortion, steps=4, replicas=3, replica_ids=[2, 0], **options),
+        evaluation_dataset(examples, distortion, **options),
+    ):
+        for batch, of in batches(dataset):
+            for image, label in zip(batch, of, strict=True):
+                shown = np.median(image[image > 0])
+                assert shown == pytest.approx((60 + 9 * label) / 255, abs=0.01)
+
+
 def test_undistorted_images_are_the_images(examples: Examples) -> None:
     ((images, _),) = batches(evaluation_dataset(examples, "none", batch_size=50, seed=0))
     np.testing.assert_allclose(images, examples.images / 255.0, atol=1e-7)

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import shutil
 import struct
 from pathlib import Path
 
@@ -33,13 +34,24 @@ def test_digits_are_split_once_and_for_all() -> None:
     assert not images[1] & images[2]
 
 
-def test_digits_keep_their_cells() -> None:
-    """Averaging what the 28 x 28 pixels show gives back the 8 x 8 cells."""
-    source = load_source("digits")
-    whole = np.concatenate([p.images for p in (source.train, source.validation, source.test)])
-    middle = np.sort([image[4:24, 4:24].mean() for image in whole])
-    cells = np.sort(load_digits().images.mean(axis=(1, 2)) * 255 / 16)
-    np.testing.assert_allclose(middle, cells, rtol=0.06)
+def test_digits_keep_their_cells_and_labels() -> None:
+    """Averaging 2.5 x 2.5 of the pixels gives back the cells of a digit with the same label."""
+    average = np.zeros((8, 28))
+    for cell in range(8):
+        for pixel in range(28):
+            low, high = 4 + 2.5 * cell, 4 + 2.5 * (cell + 1)
+            average[cell, pixel] = max(0.0, min(high, pixel + 1) - max(low, pixel)) / 2.5
+    original = load_digits()
+    cells = original.images.reshape(-1, 64) / 16
+    source, found = load_source("digits"), []
+    for part in (source.train, source.validation, source.test):
+        shown = (average @ (part.images[..., 0] / 255.0) @ average.T).reshape(-1, 64)
+        distances = ((shown[:, np.newaxis] - cells) ** 2).mean(axis=-1)
+        nearest = distances.argmin(axis=1)
+        assert np.sqrt(distances.min(axis=1)).max() < 0.1
+        np.testing.assert_array_equal(part.labels, original.target[nearest])
+        found.append(nearest)
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(1797))
 
 
 def test_mnist_is_the_original(mnist_dir: Path) -> None:
@@ -90,6 +102,8 @@ def break_idx(folder: Path, how: str) -> None:
             images.write_bytes(images.read_bytes()[:-20])
         case "cut":
             labels.write_bytes(labels.read_bytes()[:-1])
+        case "header":
+            labels.write_bytes(labels.read_bytes()[:6])
         case "long":
             labels.write_bytes(labels.read_bytes() + b"\0")
         case "magic":
@@ -102,26 +116,101 @@ def break_idx(folder: Path, how: str) -> None:
             write_idx(labels, np.zeros(23))
         case "labels":
             write_idx(labels, np.full(24, 10))
+        case "sizes":
+            write_idx(images, np.zeros((24, 4, 5)), zipped=True)
+        case "few":
+            write_idx(images, np.zeros((3, 5, 4)), zipped=True)
+            write_idx(labels, np.zeros(3))
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("missing", r"must hold train-labels-idx1-ubyte or train-labels-idx1-ubyte\.gz, but has"),
-        ("cut gzip", r"train-images-idx3-ubyte\.gz is a damaged gzip file"),
-        ("cut", "must have 32 bytes for its 24 values, but has 31. Download it again."),
-        ("long", "must have 32 bytes for its 24 values, but has 33. Download it again."),
-        ("magic", "must begin with 00 00 08 and the rank, but begins with 50 4e 47 21"),
-        ("empty", "but begins with nothing"),
-        ("swapped", r"must have rank 1 \(magic number 2049\), but has 3"),
-        ("counts", "holds 24 images, but .* holds 23 labels"),
-        ("labels", "must hold labels from 0 to 9, but holds 10"),
+        (
+            "missing",
+            "DIR must hold train-labels-idx1-ubyte or train-labels-idx1-ubyte.gz, but has "
+            "neither. Put the four idx files of MNIST there, or leave `data_dir` out to download "
+            "them.",
+        ),
+        (
+            "cut gzip",
+            "IMAGES is a damaged gzip file (Compressed file ended before the end-of-stream marker "
+            "was reached). Download it again.",
+        ),
+        (
+            "cut",
+            "LABELS must have 32 bytes for its 24 values, but has 31. Download it again.",
+        ),
+        ("header", "LABELS ends within its header, after 6 bytes. Download it again."),
+        (
+            "long",
+            "LABELS must have 32 bytes for its 24 values, but has 33. Download it again.",
+        ),
+        (
+            "magic",
+            "LABELS is not an idx file of bytes: it must begin with 00 00 08 and the rank, but "
+            "begins with 50 4e 47 21. Download it again.",
+        ),
+        (
+            "empty",
+            "LABELS is not an idx file of bytes: it must begin with 00 00 08 and the rank, but "
+            "begins with nothing. Download it again.",
+        ),
+        (
+            "swapped",
+            "LABELS must have rank 1 (magic number 2049), but has 3 (magic number 2051). "
+            "Are its files swapped?",
+        ),
+        (
+            "counts",
+            "IMAGES holds 24 images, but LABELS holds 23 labels. Put back two files of one set.",
+        ),
+        (
+            "labels",
+            "LABELS must hold labels from 0 to 9, but holds 10. Use the source folder for sets "
+            "with other classes.",
+        ),
+        (
+            "sizes",
+            "The training images of DIR are 4x5 pixels, but its test images are 5x4. Put back the "
+            "four files of one set.",
+        ),
+        (
+            "few",
+            "DIR holds 3 training and 6 test images, which is too few to train, validate and test "
+            "on. Put back the full files.",
+        ),
     ],
 )
 def test_damaged_idx_exception_raised(idx_dir: Path, how: str, message: str) -> None:
     break_idx(idx_dir, how)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError) as raised:
         load_source("mnist", idx_dir)
+    for name, path in (("IMAGES", f"{FILES[0]}.gz"), ("LABELS", FILES[1]), ("DIR", "")):
+        message = message.replace(name, str(idx_dir / path))
+    assert str(raised.value) == message
+
+
+def test_mnist_without_a_folder_exception_raised(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        load_source("mnist", tmp_path / "nothing")
+    assert str(raised.value) == (
+        f"`data_dir` must be a folder with four idx files, but {tmp_path / 'nothing'} is not."
+    )
+
+
+def test_truncated_mnist_exception_raised(mnist_dir: Path, tmp_path: Path) -> None:
+    """Cut short at half: zipped, and after it was unzipped."""
+    zipped = (mnist_dir / f"{FILES[2]}.gz").read_bytes()
+    for name in FILES[:2] + FILES[3:]:
+        (tmp_path / f"{name}.gz").symlink_to(mnist_dir / f"{name}.gz")
+    path = tmp_path / f"{FILES[2]}.gz"
+    path.write_bytes(zipped[: len(zipped) // 2])
+    with pytest.raises(DataError, match=rf"^{path} is a damaged gzip file"):
+        load_source("mnist", tmp_path)
+    (tmp_path / FILES[2]).write_bytes(gzip.decompress(zipped)[:4_000_000])
+    with pytest.raises(DataError, match=r"7,840,016 bytes for .*10000x28x28 .* has 4,000,000\."):
+        load_source("mnist", tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +254,9 @@ def test_folder_is_split_by_names(image_dir: Path, digits: Examples) -> None:
     assert content(load_source("folder", image_dir)) == parts
 
 
-def test_folder_with_parts(image_dir: Path, tmp_path: Path) -> None:
+def test_folder_with_parts(
+    image_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for part in ("train", "test"):
         (tmp_path / "parts" / part).mkdir(parents=True)
     for folder in list(image_dir.iterdir()):
@@ -176,6 +267,23 @@ def test_folder_with_parts(image_dir: Path, tmp_path: Path) -> None:
         folder.rename(tmp_path / "parts" / "train" / folder.name)
     source = load_source("folder", tmp_path / "parts")
     assert [len(p) for p in (source.train, source.validation, source.test)] == [21, 3, 6]
+    in_test = {
+        read_image(path, channels=1).tobytes()
+        for path in (tmp_path / "parts" / "test").rglob("*.png")
+    }
+    assert {image for image, _ in content(source)["test"]} == in_test
+
+    # A validation folder is taken as it is; a folder that is no part is left out and named.
+    validation = tmp_path / "parts" / "val" / "one"
+    validation.mkdir(parents=True)
+    (tmp_path / "parts" / "train" / "one" / "2.png").rename(validation / "2.png")
+    (tmp_path / "parts" / "__MACOSX").mkdir()
+    source = load_source("folder", tmp_path / "parts")
+    assert source.classes == ("one", "two", "zwölf")
+    assert [len(p) for p in (source.train, source.validation, source.test)] == [23, 1, 6]
+    assert list(source.validation.labels) == [0]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("that are no part: __MACOSX")
 
 
 def test_folder_leaves_out_damaged_images(
@@ -189,6 +297,35 @@ def test_folder_leaves_out_damaged_images(
     assert sum(map(len, (source.train, source.validation, source.test))) == 29
     (record,) = caplog.records
     assert "Left out images that cannot be read: two/4.png (" in record.getMessage()
+
+
+def test_folder_turns_images_as_exif_says(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # To be turned clockwise by a quarter.
+    picture = np.zeros((10, 14), np.uint8)
+    picture[:5, :7] = 200  # Top-left, and top-right once turned.
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            Image.fromarray(picture).save(tmp_path / name / f"{index}.JPG", exif=exif, quality=95)
+    source = load_source("folder", tmp_path)
+    assert source.train.images.shape == (2, 14, 10, 1)
+    for part in (source.train, source.validation, source.test):
+        for image in part.images:
+            np.testing.assert_allclose(image[..., 0], np.rot90(picture, -1), atol=12)
+
+
+def test_a_long_list_of_damaged_images_is_cut(
+    image_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in image_dir.iterdir():
+        for index in range(4):
+            (folder / f"{index}.png").write_bytes(b"no image")
+    with caplog.at_level(logging.WARNING):
+        load_source("folder", image_dir)
+    (record,) = caplog.records
+    assert record.getMessage().count(".png (") == 10
+    assert record.getMessage().endswith("; and 2 more")
 
 
 def test_folder_of_birds(cub_dir: Path) -> None:
@@ -212,7 +349,10 @@ def test_folder_of_birds(cub_dir: Path) -> None:
         ("few", "The class two must have at least 3 readable images to train with, but has 2"),
         ("all damaged", "None of the 30 images in .* can be read"),
         ("sizes", "`image_size` must be given, because the images differ in size"),
-        ("no test", "has a folder train, but no folder test"),
+        ("no test", r"has a folder train, but no folder test\. Add it\.$"),
+        ("no train", r"has a folder test, but no folder train\. Add it\.$"),
+        ("stranger", r"four/0\.png is of the class four, of which .*train has no image"),
+        ("no validation", "The folder validation in .* holds no readable image"),
     ],
 )
 def test_wrong_folder_exception_raised(image_dir: Path, how: str, message: str) -> None:
@@ -237,6 +377,18 @@ def test_wrong_folder_exception_raised(image_dir: Path, how: str, message: str) 
             folder = image_dir.parent / "outer"
             folder.mkdir()
             image_dir.rename(folder / "train")
+        case "no train":
+            folder = image_dir.parent / "outer"
+            (folder / "val").mkdir(parents=True)
+            image_dir.rename(folder / "test")
+        case "stranger" | "no validation":
+            folder = image_dir.parent / "outer"
+            shutil.copytree(image_dir, folder / "train")
+            shutil.copytree(image_dir, folder / "test")
+            if how == "stranger":
+                (folder / "test" / "one").rename(folder / "test" / "four")
+            else:
+                (folder / "validation").mkdir()
     with pytest.raises(DataError, match=message):
         load_source("folder", folder)
 

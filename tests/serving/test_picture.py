@@ -21,7 +21,7 @@ from tests.export.conftest import make_classifier
         ("similarity", {}),
         ("projective", {}),
         ("tps", {}),
-        ("tps", {"transform_options": {"control_points": 3}}),
+        ("tps", {"transform_options": {"control_points": 3, "regularisation": 0.5}}),
     ],
 )
 def test_points_are_those_that_the_crop_was_read_at(
