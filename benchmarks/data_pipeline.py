@@ -54,6 +54,14 @@ def seconds(function: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - start) / times
 
 
+def processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 @click.command()
 @click.option("--data-dir", type=click.Path(path_type=Path), help="MNIST; default: the digits.")
 @click.option("--rounds", default=7, show_default=True, help="Turns of each contender.")
@@ -97,9 +105,10 @@ def main(data_dir: Path | None, rounds: int) -> None:
         "command": "benchmarks/data_pipeline.py",
         "source": "digits" if data_dir is None else "mnist",
         "cores": os.cpu_count(),
-        "machine": platform.machine(),
+        "machine": processor(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
+        "keras": keras.__version__,
         "images_per_second": rows,
     }
     (RESULTS / "data_pipeline.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -1,7 +1,9 @@
 """Every property over every transform x kernel x padding x corner convention of the layer."""
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -147,7 +149,8 @@ def test_gradients(case: Case) -> None:
 def test_xla(case: Case) -> None:
     layer = case.layer()
     compiled = tf.function(layer.__call__, jit_compile=True)
-    np.testing.assert_allclose(compiled(case.images()), layer(case.images()), atol=2e-5)
+    # XLA orders the arithmetic in its own way, and a projective grid magnifies the rounding.
+    np.testing.assert_allclose(compiled(case.images()), layer(case.images()), atol=1e-4)
 
 
 @every_case
@@ -196,22 +199,31 @@ def test_save_and_load(case: Case, keras_outputs: list[dict]) -> None:
 
 
 @pytest.fixture(scope="module")
-def saved_model(tmp_path_factory: pytest.TempPathFactory) -> tf.Module:
-    """A SavedModel with one signature a case, any batch size, loaded again."""
-    module = tf.Module()
-    module.layers = [case.layer() for case in CASES]
-    signatures = {}
-    for index, (case, layer) in enumerate(zip(CASES, module.layers, strict=True)):
-        spec = tf.TensorSpec([None, *case.images().shape[1:]], name="images")
-        signatures[f"case_{index}"] = tf.function(layer.__call__).get_concrete_function(spec)
-    path: Path = tmp_path_factory.mktemp("saved_model")
-    tf.saved_model.save(module, str(path), signatures=signatures)
-    return tf.saved_model.load(str(path))
+def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tf.Module]:
+    """SavedModels with one signature a case, any batch size, loaded again; one for a transform,
+    because loading takes TensorFlow quadratic time in the number of signatures."""
+
+    @functools.cache
+    def saved_model(transform: str) -> tf.Module:
+        module = tf.Module()
+        cases = {str(case): case for case in CASES if case.transform == transform}
+        module.layers = {name: case.layer() for name, case in cases.items()}
+        signatures = {}
+        for name, case in cases.items():
+            spec = tf.TensorSpec([None, *case.images().shape[1:]], name="images")
+            call = tf.function(module.layers[name].__call__)
+            signatures[name.replace("-", "_")] = call.get_concrete_function(spec)
+        path: Path = tmp_path_factory.mktemp("saved_model")
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(path), signatures, options)
+        return tf.saved_model.load(str(path))
+
+    return saved_model
 
 
 @every_case
-def test_saved_model(case: Case, saved_model: tf.Module) -> None:
-    signature = saved_model.signatures[f"case_{CASES.index(case)}"]
+def test_saved_model(case: Case, saved_models: Callable[[str], tf.Module]) -> None:
+    signature = saved_models(case.transform).signatures[str(case).replace("-", "_")]
     for count in (1, 3):
         images = case.images()[:count]
         (crops,) = signature(images=tf.constant(images)).values()

@@ -46,6 +46,14 @@ def test_a_batch_depends_on_seed_and_step_alone(examples: Examples, distortion: 
     assert not np.array_equal(first[0][0], first[1][0])
 
 
+@pytest.mark.parametrize("distortion", DISTORTIONS[1:])
+def test_an_example_is_distorted_anew_each_time(examples: Examples, distortion: str) -> None:
+    """One example, eight times: within a batch and from step to step."""
+    shown = batches(training(examples[:1], distortion, batch_size=4, seed=1, steps=2))
+    images = {image.tobytes() for batch, _ in shown for image in batch}
+    assert len(images) == 8
+
+
 @pytest.mark.parametrize("distortion", DISTORTIONS)
 def test_replicas_share_the_global_batch(examples: Examples, distortion: str) -> None:
     whole = batches(training(examples, distortion, batch_size=12, seed=3, steps=2))

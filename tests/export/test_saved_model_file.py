@@ -112,15 +112,16 @@ def test_holds_no_training(exported):
     assert len(values) == 6
 
 
-def test_bytes_are_decoded_and_resized(exported):
+def test_bytes_are_decoded_and_letterboxed(exported):
     signature = tf.saved_model.load(str(exported.version_dir)).signatures["serving_bytes"]
     large_jpeg = io.BytesIO()
     Image.new("RGB", (50, 31), (128, 128, 128)).save(large_jpeg, "JPEG", quality=95)
     small_png = _png(np.full((3, 4, 1), 128, np.uint8))
     answers = signature(image_bytes=tf.constant([large_jpeg.getvalue(), small_png]))
-    grey = np.full((1, 14, 12, 1), 128 / 255, np.float32)
-    expected = exported.model(grey).numpy()
-    np.testing.assert_allclose(answers["logits"], np.repeat(expected, 2, axis=0), atol=1e-5)
+    # As in training: fitted as a whole, with black above and below.
+    letterboxed = np.zeros((2, 14, 12, 1), np.float32)
+    letterboxed[0, 3:10] = letterboxed[1, 2:11] = 128 / 255
+    np.testing.assert_allclose(answers["logits"], exported.model(letterboxed), atol=1e-5)
 
 
 def test_channels_that_no_image_file_has(tmp_path):
