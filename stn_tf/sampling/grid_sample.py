@@ -1,7 +1,6 @@
 """Reads images at the points of a grid."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -14,8 +13,6 @@ PADDINGS = ("zeros", "border", "reflection")
 # The attribute `_implements` of the sampler's function in every graph: this name, a space, JSON.
 # The exporter finds the sampler by it.
 IMPLEMENTS = "stn_tf.grid_sample"
-
-_Sampler = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def grid_sample(
@@ -66,25 +63,8 @@ def grid_sample(
     semantics = json.dumps(
         {"kernel": kernel, "padding": padding, "align_corners": bool(align_corners)}
     )
-    return _annotated(sample, f"{IMPLEMENTS} {semantics}", images, grid)
-
-
-def _annotated(sample: _Sampler, implements: str, images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
-    """Calls the sampler as a function of its own, found again, as one unit, in a SavedModel."""
-
-    @tf.custom_gradient
-    def call(images: tf.Tensor, grid: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
-            # Not the function's own gradient: XLA (TensorFlow 2.21) compiles that anew for new
-            # values. What is computed again is merged with the call once that is inlined.
-            with tf.GradientTape() as tape:
-                tape.watch([images, grid])
-                again = sample(images, grid)
-            return tape.gradient(again, [images, grid], upstream)
-
-        return tf.function(sample, experimental_implements=implements)(images, grid), gradient
-
-    return call(images, grid)
+    # A function of its own in the graph: found again, as one unit, in a SavedModel.
+    return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {semantics}")(images, grid)
 
 
 def _check(images: tf.Tensor, grid: tf.Tensor) -> None:

@@ -52,9 +52,11 @@ def test_manifest_tells_the_truth(exported, images):
     assert manifest["samplers"] == [
         {
             "transform": "affine",
+            "options": {},
             "kernel": "bilinear",
             "padding": "zeros",
             "align_corners": False,
+            "input_size": [14, 12],
             "output_size": [8, 9],
         }
     ]
