@@ -4,7 +4,7 @@ Paper: Jaderberg et al. 2015, section 4.1 and appendix A.4, with MNIST replaced 
 needs no download. The paper has no figures for it.
 Command: `stn-tf train digits-rts`
 Measured: RTS 0.84 % of 359 test images (`short`, seed 0); the others have not been measured.
-Cost: `short` at most 3 minutes on 2 CPU cores.
+Cost: `short` is meant for 3 minutes on 2 CPU cores.
 """
 
 from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule

@@ -5,7 +5,7 @@ Command: `stn-tf train mnist-rts --data-dir DIR`, DIR with the four idx files; w
 they are downloaded.
 Paper's test error of st-cnn-affine in percent: R 0.7, RTS 0.5, P 0.8, E 1.2, TC 1.7.
 Measured: RTS 0.89 % (`short`, seed 0); the others have not been measured.
-Cost: `short` at most 15 minutes on 2 CPU cores, `long` 40, `paper` days.
+Cost: `short` is meant for 15 minutes on 2 CPU cores, `long` for 40, `paper` for days.
 """
 
 from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule

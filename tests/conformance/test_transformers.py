@@ -150,7 +150,8 @@ def test_xla(case: Case) -> None:
     layer = case.layer()
     compiled = tf.function(layer.__call__, jit_compile=True)
     # XLA orders the arithmetic in its own way, and a projective grid magnifies the rounding.
-    np.testing.assert_allclose(compiled(case.images()), layer(case.images()), atol=1e-4)
+    atol = 1e-4 if case.transform == "projective" else 2e-5
+    np.testing.assert_allclose(compiled(case.images()), layer(case.images()), atol=atol)
 
 
 @every_case

@@ -154,6 +154,7 @@ def test_half_precision_images_are_sampled_in_float32():
     grid = rng.uniform(-1.2, 1.2, (2, 3, 3, 2)).astype(np.float32)
     crops = _answers(file, images=picture, grid=grid)["crops"]
     assert crops.dtype == np.float16
+    assert crops.shape == (2, 3, 3, 2)
     exact = stn_tf.grid_sample(picture.astype(np.float64), grid.astype(np.float64)).numpy()
     np.testing.assert_allclose(crops, exact, atol=5e-4)  # Half a step of float16 below 1.
 
