@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from stn_tf import shape
 from stn_tf.sampling import portable
@@ -58,13 +59,22 @@ def grid_sample(
     def sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
         return portable.sample(images, grid, kernel, padding, bool(align_corners))
 
-    if tf.executing_eagerly():
+    if tf.executing_eagerly() or in_xla():
         return sample(images, grid)
     semantics = json.dumps(
         {"kernel": kernel, "padding": padding, "align_corners": bool(align_corners)}
     )
     # A function of its own in the graph: found again, as one unit, in a SavedModel.
     return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {semantics}")(images, grid)
+
+
+def in_xla() -> bool:
+    """Whether what is traced now is for XLA, which asks for no function around the sampler.
+
+    XLA (TensorFlow 2.21) compiles the gradient of a function within a function anew for new values.
+    """
+    # TensorFlow offers no public way to ask.
+    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
 def _check(images: tf.Tensor, grid: tf.Tensor) -> None:

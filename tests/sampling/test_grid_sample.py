@@ -211,6 +211,16 @@ def test_grid_sample_is_one_annotated_function_of_a_graph() -> None:
     ]
 
 
+def test_grid_sample_is_no_function_of_its_own_under_xla() -> None:
+    # XLA compiled the gradient of such a function anew for each new value.
+    @tf.function(jit_compile=True)
+    def sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
+        return stn_tf.grid_sample(images, grid)
+
+    graph = sample.get_concrete_function(tf.zeros([1, 4, 4, 1]), tf.zeros([1, 2, 2, 2])).graph
+    assert not [op for op in graph.get_operations() if op.type.endswith("PartitionedCall")]
+
+
 IMAGES = np.zeros((2, 4, 4, 1), np.float32)
 GRID = np.zeros((2, 3, 3, 2), np.float32)
 
