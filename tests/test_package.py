@@ -70,7 +70,8 @@ def test_light_start(command: list[str], root: Path) -> None:
         "    exec(sys.argv[1]) if sys.argv[0] == '-c' else runpy.run_module(sys.argv.pop(1), "
         "run_name='__main__', alter_sys=True)\n"
         "finally:\n"
-        "    heavy = {'tensorflow', 'keras', 'numpy', 'onnxruntime', 'rich'} & set(sys.modules)\n"
+        "    heavy = {'tensorflow', 'keras', 'numpy', 'matplotlib', 'onnxruntime', 'rich'}\n"
+        "    heavy &= set(sys.modules)\n"
         "    print('heavy:', sorted(heavy))\n"
     )
     done = subprocess.run(
