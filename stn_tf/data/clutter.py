@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
+from stn_tf.data.batch import Batch, Parameters
 from stn_tf.data.canvas import REFERENCE
 
 
@@ -25,7 +26,7 @@ class Clutter:
 
     def draw(
         self, key: tf.Tensor, count: int, size: tuple[int, int], canvas: tuple[int, int]
-    ) -> dict[str, tf.Tensor]:
+    ) -> Parameters:
         """Draws (row, column) pixels: `place` `[n, 2]` of the image's top-left, and for each
         distractor `donor` `[n, d]` (any integer), `cut` and `paste` `[n, d, 2]`."""
         place, donor, cut, paste = keys.split(key, 4)
@@ -45,21 +46,15 @@ class Clutter:
             "paste": corners(paste, each, [canvas[i] - patch[i] for i in (0, 1)]),
         }
 
-    def apply(
-        self,
-        images: tf.Tensor,
-        parameters: dict[str, tf.Tensor],
-        canvas: tuple[int, int],
-        pool: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tf.Tensor:
-        """Cuts the distractors from `pool`, in which the images are those of `indices`."""
+    def apply(self, batch: Batch) -> tf.Tensor:
+        """Cuts the distractors from the whole set."""
+        images, parameters, canvas, pool = batch.images, batch.parameters, batch.canvas, batch.pool
         size = tuple(images.shape[1:3])
         count, channels = tf.shape(images)[0], images.shape[3]
         patch = self._patch(size)
         others = max(pool.shape[0] - 1, 1)
         donors = tf.cast(parameters["donor"] % others, tf.int64)
-        donors = (indices[:, tf.newaxis] + 1 + donors) % pool.shape[0]
+        donors = (batch.indices[:, tf.newaxis] + 1 + donors) % pool.shape[0]
         cut = _pixels(donors, parameters["cut"], size, patch)
         patches = tf.gather(tf.reshape(pool, [-1, channels]), tf.reshape(cut, [-1]))
 

@@ -16,13 +16,12 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from stn_tf.data.batch import Batch, Parameters
 from stn_tf.data.canvas import canvas_size
 from stn_tf.data.clutter import Clutter
 from stn_tf.data.elastic import Elastic
 from stn_tf.data.perspective import Perspective
 from stn_tf.data.rotation import Rotation
-
-Parameters = dict[str, tf.Tensor]
 
 
 class Distortion(Protocol):
@@ -32,14 +31,7 @@ class Distortion(Protocol):
         self, key: tf.Tensor, count: int, size: tuple[int, int], canvas: tuple[int, int]
     ) -> Parameters: ...
 
-    def apply(
-        self,
-        images: tf.Tensor,
-        parameters: Parameters,
-        canvas: tuple[int, int],
-        pool: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tf.Tensor: ...
+    def apply(self, batch: Batch) -> tf.Tensor: ...
 
 
 _DISTORTIONS: dict[str, Distortion] = {
@@ -85,6 +77,6 @@ def distort(
     images = tf.cast(tf.gather(pool, indices), tf.float32) / 255.0
     if distortion == "none":
         return images
-    distorted = _DISTORTIONS[distortion].apply(images, parameters, canvas, pool, indices)
+    distorted = _DISTORTIONS[distortion].apply(Batch(images, parameters, canvas, pool, indices))
     distorted.set_shape([*indices.shape, *canvas, pool.shape[3]])
     return distorted

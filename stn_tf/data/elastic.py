@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
+from stn_tf.data.batch import Batch, Parameters
 from stn_tf.data.canvas import REFERENCE
 from stn_tf.geometry import thin_plate_spline_grid
 from stn_tf.sampling import grid_sample
@@ -29,7 +30,7 @@ class Elastic:
 
     def draw(
         self, key: tf.Tensor, count: int, size: tuple[int, int], canvas: tuple[int, int]
-    ) -> dict[str, tf.Tensor]:
+    ) -> Parameters:
         """Draws `scale` `[n]` and `offsets` `[n, 16, 2]` of the control points, normalised."""
         scale_key, offset_key = keys.split(key, 2)
         # The canvas is 2 wide in normalised coordinates, whatever its size.
@@ -39,14 +40,8 @@ class Elastic:
             "offsets": keys.normal(offset_key, (count, _CONTROL_POINTS, 2)) * deviation,
         }
 
-    def apply(
-        self,
-        images: tf.Tensor,
-        parameters: dict[str, tf.Tensor],
-        canvas: tuple[int, int],
-        pool: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tf.Tensor:
+    def apply(self, batch: Batch) -> tf.Tensor:
         """Reads each canvas pixel from the image at the bent grid, scaled back."""
-        grid = thin_plate_spline_grid(parameters["offsets"], canvas)
-        return grid_sample(images, grid / tf.reshape(parameters["scale"], [-1, 1, 1, 1]))
+        grid = thin_plate_spline_grid(batch.parameters["offsets"], batch.canvas)
+        scale = tf.reshape(batch.parameters["scale"], [-1, 1, 1, 1])
+        return grid_sample(batch.images, grid / scale)

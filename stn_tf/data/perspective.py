@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
+from stn_tf.data.batch import Batch, Parameters
 from stn_tf.data.canvas import REFERENCE
 from stn_tf.data.projection import project
 
@@ -33,7 +34,7 @@ class Perspective:
 
     def draw(
         self, key: tf.Tensor, count: int, size: tuple[int, int], canvas: tuple[int, int]
-    ) -> dict[str, tf.Tensor]:
+    ) -> Parameters:
         """Draws `corners` `[n, 4, 2]`: where in the canvas the image's corners come to lie.
 
         Convention: (x, y) in pixels, pixel (0, 0)'s centre is (0.0, 0.0); order top-left,
@@ -53,23 +54,16 @@ class Perspective:
         first = tf.argmax(tf.cast(usable, tf.int32) * tf.range(_CANDIDATES + 1, 0, -1), axis=1)
         return {"corners": tf.gather(candidates, first, batch_dims=1)}
 
-    def apply(
-        self,
-        images: tf.Tensor,
-        parameters: dict[str, tf.Tensor],
-        canvas: tuple[int, int],
-        pool: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tf.Tensor:
+    def apply(self, batch: Batch) -> tf.Tensor:
         """Reads each canvas pixel from the image by the homography back from the corners."""
-        height, width = images.shape[1:3]
-        back = tf.linalg.inv(_square_to_quadrilateral(parameters["corners"]))
+        height, width = batch.images.shape[1:3]
+        back = tf.linalg.inv(_square_to_quadrilateral(batch.parameters["corners"]))
         to_pixels = tf.constant([[width, 0.0, -0.5], [0.0, height, -0.5], [0.0, 0.0, 1.0]])
         shift = (1 / _FINER - 1) / 2
         finer = tf.constant([[1 / _FINER, 0.0, shift], [0.0, 1 / _FINER, shift], [0.0, 0.0, 1.0]])
         matrix = tf.reshape(to_pixels @ back @ finer, [-1, 9])
-        fine_canvas = (canvas[0] * _FINER, canvas[1] * _FINER)
-        fine = project(images, matrix[:, :8] / matrix[:, 8:], fine_canvas)
+        fine_canvas = (batch.canvas[0] * _FINER, batch.canvas[1] * _FINER)
+        fine = project(batch.images, matrix[:, :8] / matrix[:, 8:], fine_canvas)
         return tf.nn.avg_pool2d(fine, _FINER, _FINER, "VALID")
 
 

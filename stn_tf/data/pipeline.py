@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from stn_tf.data import keys
-from stn_tf.data.distortions import Parameters, distort, draw
+from stn_tf.data.batch import Parameters
+from stn_tf.data.distortions import distort, draw
 from stn_tf.data.source import Examples
 
 # What one seed is used for.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
+from stn_tf.data.batch import Batch, Parameters
 from stn_tf.data.projection import project
 
 
@@ -27,7 +28,7 @@ class Rotation:
 
     def draw(
         self, key: tf.Tensor, count: int, size: tuple[int, int], canvas: tuple[int, int]
-    ) -> dict[str, tf.Tensor]:
+    ) -> Parameters:
         """Draws `angle` `[n]` (radians, counter-clockwise), `scale` `[n]` and `shift` `[n, 2]`, the
         way from the canvas's centre to the image's in pixels (x, y)."""
         angle_key, scale_key, shift_key = keys.split(key, 3)
@@ -40,21 +41,14 @@ class Rotation:
             "shift": keys.uniform(shift_key, (count, 2), -1.0, 1.0) * tf.stack(room, -1),
         }
 
-    def apply(
-        self,
-        images: tf.Tensor,
-        parameters: dict[str, tf.Tensor],
-        canvas: tuple[int, int],
-        pool: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tf.Tensor:
+    def apply(self, batch: Batch) -> tf.Tensor:
         """Reads each canvas pixel from the image, turned and scaled back."""
-        height, width = images.shape[1:3]
-        cosine = tf.cos(parameters["angle"]) / parameters["scale"]
-        sine = tf.sin(parameters["angle"]) / parameters["scale"]
-        x = (canvas[1] - 1) / 2 + parameters["shift"][:, 0]
-        y = (canvas[0] - 1) / 2 + parameters["shift"][:, 1]
+        height, width = batch.images.shape[1:3]
+        angle, scale, shift = (batch.parameters[name] for name in ("angle", "scale", "shift"))
+        cosine, sine = tf.cos(angle) / scale, tf.sin(angle) / scale
+        x = (batch.canvas[1] - 1) / 2 + shift[:, 0]
+        y = (batch.canvas[0] - 1) / 2 + shift[:, 1]
         x_row = [cosine, -sine, (width - 1) / 2 - cosine * x + sine * y]
         y_row = [sine, cosine, (height - 1) / 2 - sine * x - cosine * y]
         flat = [tf.zeros_like(cosine), tf.zeros_like(cosine)]
-        return project(images, tf.stack([*x_row, *y_row, *flat], -1), canvas)
+        return project(batch.images, tf.stack([*x_row, *y_row, *flat], -1), batch.canvas)
