@@ -25,6 +25,7 @@ _PUBLIC = {
     "grid_sample": "stn_tf.sampling",
     "identity": "stn_tf.geometry",
     "inverse": "stn_tf.geometry",
+    "native_sampler": "stn_tf.sampling",
     "projective_grid": "stn_tf.geometry",
     "similarity_grid": "stn_tf.geometry",
     "thin_plate_spline_grid": "stn_tf.geometry",
@@ -43,6 +44,7 @@ __all__ = [
     "grid_sample",
     "identity",
     "inverse",
+    "native_sampler",
     "projective_grid",
     "similarity_grid",
     "thin_plate_spline_grid",
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from stn_tf.layers import SpatialTransformer
 
     # mypy 2.3 takes these for the modules of the same names.
-    from stn_tf.sampling import grid_sample, warp  # type: ignore[no-redef]
+    from stn_tf.sampling import grid_sample, native_sampler, warp  # type: ignore[no-redef]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,10 +4,9 @@ import json
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
 from stn_tf import shape
-from stn_tf.sampling import portable
+from stn_tf.sampling import choice, native, portable
 
 KERNELS = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
@@ -51,15 +50,16 @@ def grid_sample(
     Source: Jaderberg et al. 2015, eqs. 3 to 7, https://arxiv.org/abs/1506.02025; ONNX
         GridSample-20.
     """
-    shape.check_choice("kernel", kernel, KERNELS)
-    shape.check_choice("padding", padding, PADDINGS)
+    check_options(kernel, padding)
     images, grid = tf.convert_to_tensor(images), tf.convert_to_tensor(grid)
     _check(images, grid)
+    if choice.use_native(images, grid):
+        return native.sample(images, grid, kernel, padding, bool(align_corners))
 
     def sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
         return portable.sample(images, grid, kernel, padding, bool(align_corners))
 
-    if tf.executing_eagerly() or in_xla():
+    if tf.executing_eagerly() or choice.in_xla():
         return sample(images, grid)
     semantics = json.dumps(
         {"kernel": kernel, "padding": padding, "align_corners": bool(align_corners)}
@@ -68,13 +68,10 @@ def grid_sample(
     return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {semantics}")(images, grid)
 
 
-def in_xla() -> bool:
-    """Whether what is traced now is for XLA, which asks for no function around the sampler.
-
-    XLA (TensorFlow 2.21) compiles the gradient of a function within a function anew for new values.
-    """
-    # TensorFlow offers no public way to ask.
-    return bool(control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+def check_options(kernel: str, padding: str) -> None:
+    """Raises unless the sampler has that kernel and that padding."""
+    shape.check_choice("kernel", kernel, KERNELS)
+    shape.check_choice("padding", padding, PADDINGS)
 
 
 def _check(images: tf.Tensor, grid: tf.Tensor) -> None:

@@ -5,8 +5,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from stn_tf import shape
 from stn_tf.geometry import Transform, get_transform
-from stn_tf.sampling.grid_sample import grid_sample
+from stn_tf.sampling import choice, native
+from stn_tf.sampling.grid_sample import check_options, grid_sample
+
+_FLOATING = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
 
 def warp(
@@ -43,6 +47,17 @@ def warp(
 
     Source: Jaderberg et al. 2015, section 3, https://arxiv.org/abs/1506.02025.
     """
+    check_options(kernel, padding)
     family = get_transform(transform, **options)
+    images, theta = tf.convert_to_tensor(images), family.check(theta)
+    if (
+        native.fuses(family)
+        and images.shape.rank == 4
+        and theta.shape[: -len(family.theta_shape)].is_compatible_with(images.shape[:1])
+        and images.dtype in _FLOATING
+        and choice.use_native(images, theta)
+    ):
+        size = shape.check_size("size", size, family.dimensions)
+        return native.warp(images, theta, size, family, kernel, padding, bool(align_corners))
     grid = family.grid(theta, size, align_corners=align_corners)
     return grid_sample(images, grid, kernel=kernel, padding=padding, align_corners=align_corners)

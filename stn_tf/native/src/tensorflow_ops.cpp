@@ -1,0 +1,318 @@
+// The TensorFlow operations StnTf>GridSample, StnTf>Warp and Addons>Resampler, with gradients.
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "halves.h"
+#include "tensorflow_c.h"
+#include "thread_pool.h"
+
+namespace stn_tf {
+namespace {
+
+struct StatusDeleter {
+  void operator()(TF_Status* status) const { TF_DeleteStatus(status); }
+};
+struct TensorDeleter {
+  void operator()(TF_Tensor* tensor) const { TF_DeleteTensor(tensor); }
+};
+using Status = std::unique_ptr<TF_Status, StatusDeleter>;
+using Tensor = std::unique_ptr<TF_Tensor, TensorDeleter>;
+
+// What a node of a graph is: one of three samplers, forward or backward.
+struct Node {
+  std::string name;  // Of the operation, for messages.
+  Points source = Points::kGrid;
+  bool gradient = false;
+  bool want_images = true, want_points = true;
+  TF_DataType dtype = TF_FLOAT;
+  Problem problem;
+};
+
+TF_DataType points_dtype(const Node& node) {
+  if (node.source == Points::kPixels) return node.dtype;
+  return node.dtype == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
+}
+
+size_t size_of(TF_DataType dtype) {
+  return dtype == TF_DOUBLE ? 8 : dtype == TF_FLOAT ? 4 : 2;
+}
+
+Dtype dtype_of(TF_DataType dtype) {
+  switch (dtype) {
+    case TF_HALF: return Dtype::kFloat16;
+    case TF_BFLOAT16: return Dtype::kBfloat16;
+    case TF_DOUBLE: return Dtype::kFloat64;
+    default: return Dtype::kFloat32;
+  }
+}
+
+std::string text_attribute(TF_OpKernelConstruction* context, const char* name, TF_Status* status) {
+  int32_t list_size = 0, size = 0;
+  TF_OpKernelConstruction_GetAttrSize(context, name, &list_size, &size, status);
+  if (TF_GetCode(status) != TF_OK || size < 0) return "";
+  std::string text(static_cast<size_t>(size), '\0');
+  TF_OpKernelConstruction_GetAttrString(context, name, &text[0], text.size(), status);
+  return text;
+}
+
+bool flag_attribute(TF_OpKernelConstruction* context, const char* name, TF_Status* status) {
+  unsigned char value = 0;
+  TF_OpKernelConstruction_GetAttrBool(context, name, &value, status);
+  return value != 0;
+}
+
+std::string read_attributes(TF_OpKernelConstruction* context, Node& node, TF_Status* status) {
+  TF_OpKernelConstruction_GetAttrType(context, "T", &node.dtype, status);
+  node.problem.dtype = dtype_of(node.dtype);
+  node.problem.source = node.source;
+  if (node.source == Points::kPixels) {
+    node.problem.align_corners = true;
+    return "";
+  }
+  if (node.gradient) {
+    node.want_images = flag_attribute(context, "want_images", status);
+    node.want_points = flag_attribute(context, "want_points", status);
+  }
+  node.problem.align_corners = flag_attribute(context, "align_corners", status);
+  std::string error = read_kernel(text_attribute(context, "kernel", status), node.problem);
+  if (error.empty()) error = read_padding(text_attribute(context, "padding", status), node.problem);
+  if (error.empty() && node.source != Points::kGrid) {
+    error = read_transform(text_attribute(context, "transform", status), node.problem);
+    TF_OpKernelConstruction_GetAttrInt64(context, "height", &node.problem.output[1], status);
+    TF_OpKernelConstruction_GetAttrInt64(context, "width", &node.problem.output[2], status);
+  }
+  return error;
+}
+
+template <Points kSource, bool kGradient>
+void* create(TF_OpKernelConstruction* context) {
+  auto node = std::make_unique<Node>();
+  node->source = kSource;
+  node->gradient = kGradient;
+  node->name = kSource == Points::kGrid     ? "StnTf>GridSample"
+               : kSource == Points::kPixels ? "Addons>Resampler"
+                                            : "StnTf>Warp";
+  Status status(TF_NewStatus());
+  const std::string error = read_attributes(context, *node, status.get());
+  if (TF_GetCode(status.get()) == TF_OK && !error.empty()) {
+    TF_SetStatus(status.get(), TF_INVALID_ARGUMENT, (node->name + ": " + error + ".").c_str());
+  }
+  if (TF_GetCode(status.get()) != TF_OK) {
+    TF_OpKernelConstruction_Failure(context, status.get());
+    return nullptr;
+  }
+  return node.release();
+}
+
+void destroy(void* node) { delete static_cast<Node*>(node); }
+
+Shape shape_of(const Tensor& tensor) {
+  Shape shape(static_cast<size_t>(TF_NumDims(tensor.get())));
+  for (size_t i = 0; i < shape.size(); ++i) {
+    shape[i] = TF_Dim(tensor.get(), static_cast<int>(i));
+  }
+  return shape;
+}
+
+// One execution of a node; its first error ends it.
+class Execution {
+ public:
+  Execution(const Node& node, TF_OpKernelContext* context)
+      : node_(node), problem_(node.problem), context_(context), status_(TF_NewStatus()) {}
+
+  void run() {
+    if (!compute()) TF_OpKernelContext_Failure(context_, status_.get());
+  }
+
+ private:
+  bool compute() {
+    Tensor images = input(0), points = input(1);
+    if (!images || !points) return false;
+    const Shape shape = shape_of(images), points_shape = shape_of(points);
+    const std::string error = read_shapes(shape, points_shape);
+    if (!error.empty()) return fail(TF_INVALID_ARGUMENT, error);
+    const Shape samples = output_shape(points_shape, problem_);
+    // TensorFlow Addons had points in half precision; they are computed in float32.
+    const std::vector<float> wide = widened(points, points_shape);
+    const void* at = wide.empty() ? TF_TensorData(points.get()) : wide.data();
+    if (!node_.gradient) {
+      Tensor output = allocate(0, node_.dtype, samples);
+      if (!output) return false;
+      return done(sample(problem_, TF_TensorData(images.get()), at, TF_TensorData(output.get()),
+                         thread_pool()));
+    }
+    Tensor upstream = input(2);
+    if (!upstream) return false;
+    const std::string mismatch = read_upstream_shape(shape_of(upstream), samples);
+    if (!mismatch.empty()) return fail(TF_INVALID_ARGUMENT, mismatch);
+    Tensor to_images = allocate(0, node_.dtype, node_.want_images ? shape : Shape{0});
+    Tensor to_points = allocate(1, points_dtype(node_), node_.want_points ? points_shape : Shape{0});
+    if (!to_images || !to_points) return false;
+    std::vector<float> narrow(wide.size());
+    void* sums = wide.empty() ? TF_TensorData(to_points.get()) : narrow.data();
+    const std::string failure = sample_gradient(
+        problem_, TF_TensorData(images.get()), at, TF_TensorData(upstream.get()),
+        node_.want_images ? TF_TensorData(to_images.get()) : nullptr,
+        node_.want_points ? sums : nullptr, thread_pool());
+    round_floats(node_.problem.dtype, narrow.data(), narrow.size(), TF_TensorData(to_points.get()));
+    return done(failure);
+  }
+
+  std::string read_shapes(const Shape& images, const Shape& points) {
+    switch (node_.source) {
+      case Points::kGrid: return read_grid_shapes(images, points, problem_);
+      case Points::kPixels: return read_warp_shapes(images, points, problem_);
+      default: return read_theta_shapes(images, points, problem_);
+    }
+  }
+
+  std::vector<float> widened(const Tensor& points, const Shape& shape) {
+    if (node_.source != Points::kPixels || size_of(node_.dtype) != 2) return {};
+    std::vector<float> wide(static_cast<size_t>(elements(shape)));
+    widen_halves(problem_.dtype, TF_TensorData(points.get()), wide.size(), wide.data());
+    return wide;
+  }
+
+  Tensor input(int i) {
+    TF_Tensor* tensor = nullptr;
+    TF_GetInput(context_, i, &tensor, status_.get());
+    return Tensor(TF_GetCode(status_.get()) == TF_OK ? tensor : nullptr);
+  }
+
+  Tensor allocate(int i, TF_DataType dtype, const Shape& shape) {
+    const size_t bytes = static_cast<size_t>(elements(shape)) * size_of(dtype);
+    Tensor tensor(TF_AllocateOutput(context_, i, dtype, shape.data(),
+                                    static_cast<int>(shape.size()), bytes, status_.get()));
+    return TF_GetCode(status_.get()) == TF_OK ? std::move(tensor) : nullptr;
+  }
+
+  bool done(const std::string& failure) {
+    return failure.empty() || fail(TF_RESOURCE_EXHAUSTED, failure);
+  }
+
+  bool fail(TF_Code code, const std::string& message) {
+    TF_SetStatus(status_.get(), code, (node_.name + ": " + message + ".").c_str());
+    return false;
+  }
+
+  const Node& node_;
+  Problem problem_;
+  TF_OpKernelContext* context_;
+  Status status_;
+};
+
+void compute(void* node, TF_OpKernelContext* context) {
+  if (node != nullptr) Execution(*static_cast<const Node*>(node), context).run();
+}
+
+struct ShapeDeleter {
+  void operator()(TF_ShapeHandle* handle) const { TF_DeleteShapeHandle(handle); }
+};
+using Handle = std::unique_ptr<TF_ShapeHandle, ShapeDeleter>;
+
+// All dimensions of the points but the last, then the channels.
+void infer_from_points(TF_ShapeInferenceContext* context, TF_Status* status) {
+  Handle images(TF_NewShapeHandle()), points(TF_NewShapeHandle());
+  Handle channels(TF_NewShapeHandle()), leading(TF_NewShapeHandle()), output(TF_NewShapeHandle());
+  TF_ShapeInferenceContextGetInput(context, 0, images.get(), status);
+  TF_ShapeInferenceContextGetInput(context, 1, points.get(), status);
+  constexpr int64_t kEnd = INT64_MAX;
+  TF_ShapeInferenceContextSubshape(context, images.get(), -1, kEnd, channels.get(), status);
+  if (TF_GetCode(status) != TF_OK) return;
+  TF_ShapeInferenceContextSubshape(context, points.get(), 0, -1, leading.get(), status);
+  if (TF_GetCode(status) != TF_OK) return;
+  TF_ShapeInferenceContextConcatenateShapes(context, leading.get(), channels.get(), output.get(),
+                                            status);
+  if (TF_GetCode(status) != TF_OK) return;
+  TF_ShapeInferenceContextSetOutput(context, 0, output.get(), status);
+}
+
+// The sizes stand in attributes, which shape functions of the C API cannot read.
+void infer_nothing(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(context, status);
+}
+
+// Both gradients of Addons>Resampler are always made.
+void infer_as_inputs(TF_ShapeInferenceContext* context, TF_Status* status) {
+  for (int i = 0; i < 2; ++i) {
+    Handle shape(TF_NewShapeHandle());
+    TF_ShapeInferenceContextGetInput(context, i, shape.get(), status);
+    TF_ShapeInferenceContextSetOutput(context, i, shape.get(), status);
+  }
+}
+
+using InferShape = void (*)(TF_ShapeInferenceContext*, TF_Status*);
+
+void register_op(const char* name, const std::vector<const char*>& inputs,
+                 const std::vector<const char*>& outputs, const std::vector<const char*>& attributes,
+                 InferShape infer, TF_Status* status) {
+  TF_OpDefinitionBuilder* builder = TF_NewOpDefinitionBuilder(name);
+  TF_OpDefinitionBuilderAddAttr(builder, "T: {bfloat16, half, float, double}");
+  for (const char* attribute : attributes) TF_OpDefinitionBuilderAddAttr(builder, attribute);
+  for (const char* input : inputs) TF_OpDefinitionBuilderAddInput(builder, input);
+  for (const char* output : outputs) TF_OpDefinitionBuilderAddOutput(builder, output);
+  TF_OpDefinitionBuilderSetShapeInferenceFunction(builder, infer);
+  TF_RegisterOpDefinition(builder, status);
+}
+
+template <Points kSource, bool kGradient>
+void register_kernels(const char* op) {
+  for (TF_DataType dtype : {TF_HALF, TF_BFLOAT16, TF_FLOAT, TF_DOUBLE}) {
+    Status status(TF_NewStatus());
+    TF_KernelBuilder* builder =
+        TF_NewKernelBuilder(op, "CPU", create<kSource, kGradient>, compute, destroy);
+    TF_KernelBuilder_TypeConstraint(builder, "T", dtype, status.get());
+    if (kSource != Points::kPixels) {
+      const TF_DataType points = dtype == TF_DOUBLE ? TF_DOUBLE : TF_FLOAT;
+      TF_KernelBuilder_TypeConstraint(builder, "P", points, status.get());
+    }
+    TF_RegisterKernelBuilder(op, builder, status.get());
+  }
+}
+
+bool register_all() {
+  Status status(TF_NewStatus());
+  const std::vector<const char*> sampling = {"P: {float, double}", "kernel: string",
+                                             "padding: string", "align_corners: bool"};
+  std::vector<const char*> warping = sampling;
+  warping.insert(warping.end(), {"transform: string", "height: int", "width: int"});
+  const auto backward = [](std::vector<const char*> attributes) {
+    attributes.insert(attributes.end(), {"want_images: bool", "want_points: bool"});
+    return attributes;
+  };
+  register_op("StnTf>GridSample", {"images: T", "grid: P"}, {"output: T"}, sampling,
+              infer_from_points, status.get());
+  register_op("StnTf>GridSampleGrad", {"images: T", "grid: P", "upstream: T"},
+              {"images_gradient: T", "grid_gradient: P"}, backward(sampling), infer_nothing,
+              status.get());
+  register_op("StnTf>Warp", {"images: T", "theta: P"}, {"output: T"}, warping, infer_nothing,
+              status.get());
+  register_op("StnTf>WarpGrad", {"images: T", "theta: P", "upstream: T"},
+              {"images_gradient: T", "theta_gradient: P"}, backward(warping), infer_nothing,
+              status.get());
+  register_op("Addons>Resampler", {"data: T", "warp: T"}, {"output: T"}, {}, infer_from_points,
+              status.get());
+  register_op("Addons>ResamplerGrad", {"data: T", "warp: T", "grad_output: T"},
+              {"grad_data: T", "grad_warp: T"}, {}, infer_as_inputs, status.get());
+  register_kernels<Points::kGrid, false>("StnTf>GridSample");
+  register_kernels<Points::kGrid, true>("StnTf>GridSampleGrad");
+  register_kernels<Points::kAffine, false>("StnTf>Warp");
+  register_kernels<Points::kAffine, true>("StnTf>WarpGrad");
+  register_kernels<Points::kPixels, false>("Addons>Resampler");
+  register_kernels<Points::kPixels, true>("Addons>ResamplerGrad");
+  return TF_GetCode(status.get()) == TF_OK;
+}
+
+const bool registered = register_all();
+
+}  // namespace
+}  // namespace stn_tf
+
+#define STN_TF_EXPORT extern "C" __attribute__((visibility("default")))
+
+STN_TF_EXPORT void stn_tf_set_threads(int threads) { stn_tf::set_threads(threads); }
+STN_TF_EXPORT const char* stn_tf_instruction_set() { return stn_tf::instruction_set(); }

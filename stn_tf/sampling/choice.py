@@ -1,0 +1,98 @@
+"""Which sampler computes: the compiled one, or the one in stock operations."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+VARIABLE = "STN_TF_SAMPLER"
+_CHOICES = ("native", "portable")
+_asked: ContextVar[bool | None] = ContextVar("stn_tf_native_sampler", default=None)
+
+
+@contextlib.contextmanager
+def native_sampler(use: bool = True) -> Iterator[None]:
+    """Has the compiled sampler compute what is called, or traced into a graph, inside.
+
+        with stn_tf.native_sampler():
+            model.fit(...)
+
+    Without it, eager calls use the compiled sampler and graphs the one in stock operations, so
+    that a SavedModel written anywhere runs in a stock TensorFlow. Under XLA, on a GPU and where
+    the library is missing it is always the one in stock operations. In steps of several replicas
+    it belongs inside the replica's function, which TensorFlow may trace in a thread of its own.
+
+    Args:
+        use: False has the sampler in stock operations compute, eager calls included.
+    """
+    token = _asked.set(bool(use))
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def use_native(images: tf.Tensor, points: tf.Tensor) -> bool:
+    """Whether the compiled sampler computes this call."""
+    return refusal(images.dtype, points.dtype, images.device) is None
+
+
+def refusal(images: tf.DType, points: tf.DType, device: str = "") -> str | None:
+    """Says why the compiled sampler does not compute a call made here; None if it does."""
+    if in_xla():
+        return "XLA compiles stock operations only"
+    wanted = wish()
+    if wanted is None and not tf.executing_eagerly():
+        return "graphs hold stock operations unless `stn_tf.native_sampler()` says otherwise"
+    if wanted is False:
+        return f"it was asked for, with `native_sampler(False)` or {VARIABLE}=portable"
+    if _off_cpu(device):
+        return "it computes on CPUs only, and this is a GPU or TPU"
+    if points != (tf.float64 if images == tf.float64 else tf.float32):
+        return f"it has no kernel for {images.name} images with {points.name} points"
+    from stn_tf import native
+
+    return native.load_error()
+
+
+def wish() -> bool | None:
+    """Returns what `native_sampler` or the environment asks for; None if neither does.
+
+    Raises:
+        ValueError: If the environment variable holds anything but `native` or `portable`.
+    """
+    asked = _asked.get()
+    if asked is not None:
+        return asked
+    variable = os.environ.get(VARIABLE)
+    if not variable:
+        return None
+    if variable not in _CHOICES:
+        raise ValueError(
+            f"The environment variable {VARIABLE} must be one of {', '.join(_CHOICES)} or unset, "
+            f"but it is {variable!r}."
+        )
+    return variable == "native"
+
+
+def in_xla() -> bool:
+    """Whether what is traced now is for XLA.
+
+    It asks for no function around the sampler either: XLA (TensorFlow 2.21) compiles the gradient
+    of a function within a function anew for new values.
+    """
+    # TensorFlow offers no public way to ask.
+    graph: Any = tf.compat.v1.get_default_graph()
+    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def _off_cpu(device: str) -> bool:
+    kind = tf.DeviceSpec.from_string(device).device_type if device else None
+    if kind is not None:
+        return str(kind) != "CPU"
+    # In a graph without device scopes TensorFlow prefers an accelerator.
+    return any(found.device_type != "CPU" for found in tf.config.list_logical_devices())

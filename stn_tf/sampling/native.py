@@ -1,0 +1,53 @@
+"""The compiled sampler, for checked arguments; `stn_tf.native` loads it."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from stn_tf.geometry.transform import MatrixTransform, Transform
+
+
+def sample(
+    images: tf.Tensor, grid: tf.Tensor, kernel: str, padding: str, align_corners: bool
+) -> tf.Tensor:
+    """Samples as `stn_tf.sampling.grid_sample` describes."""
+    from stn_tf.native import operations
+
+    return operations().stn_tf_grid_sample(
+        images, grid, kernel=kernel, padding=padding, align_corners=align_corners
+    )
+
+
+def fuses(family: Transform) -> bool:
+    """Whether the grid of a transform need not be made: it is computed while sampling."""
+    return family.dimensions == 2 and isinstance(family, MatrixTransform)
+
+
+def warp(
+    images: tf.Tensor,
+    theta: tf.Tensor,
+    size: Sequence[int],
+    family: MatrixTransform,
+    kernel: str,
+    padding: str,
+    align_corners: bool,
+) -> tf.Tensor:
+    """Samples as `stn_tf.sampling.warp` describes, without a grid in memory."""
+    from stn_tf.native import operations
+
+    transform = "projective" if family.name == "projective" else "affine"
+    if family.name not in ("affine", "projective"):
+        theta = family.matrix(theta)[..., :2, :]
+    output = operations().stn_tf_warp(
+        images,
+        theta,
+        kernel=kernel,
+        padding=padding,
+        align_corners=align_corners,
+        transform=transform,
+        height=size[0],
+        width=size[1],
+    )
+    # The operation's sizes are attributes, which its shape function cannot read.
+    output.set_shape([images.shape[0], *size, images.shape[-1]])
+    return output
