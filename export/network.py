@@ -12,6 +12,7 @@ from stn_tf.export.manifest import Sampler
 from stn_tf.export.sampler_nodes import Semantics, semantics_in
 from stn_tf.geometry import corners_pixels
 from stn_tf.layers import Transformation, record_transformations
+from stn_tf.sampling import native_sampler
 
 DEFAULT_OUTPUTS = ("logits", "probabilities", "class")
 
@@ -127,7 +128,8 @@ def inspect(model: keras.Model, input_shape: Sequence[int] | None = None) -> Net
 
 
 def _call(model: keras.Model, images: tf.Tensor) -> tuple[Any, list[Transformation]]:
-    with record_transformations() as records:
+    # What is exported holds stock operations, whatever the user computes with.
+    with native_sampler(False), record_transformations() as records:
         output = model(images, training=False)
     return output, records
 

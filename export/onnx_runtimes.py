@@ -9,6 +9,8 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_grid_sample
 
+from stn_tf.libraries import onnxruntime_library
+
 Answers = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 _ERRORS_ONLY = 3
@@ -18,6 +20,7 @@ def onnx_runtime(serialized: bytes) -> Answers:
     """Returns a function from named inputs to named outputs, on ONNX Runtime's CPU provider."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    register_sampler(options)
     session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
@@ -25,6 +28,13 @@ def onnx_runtime(serialized: bytes) -> Answers:
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
     return run
+
+
+def register_sampler(options: onnxruntime.SessionOptions) -> None:
+    """Gives a session on the CPU the operations of `ai.stn_tf`, where they were compiled."""
+    library = onnxruntime_library()
+    if library is not None:
+        options.register_custom_ops_library(str(library))
 
 
 def reference_evaluator(serialized: bytes) -> Answers:

@@ -23,7 +23,7 @@ from stn_tf.export.parity_cases import (
 from stn_tf.export.sampler_nodes import Semantics
 from stn_tf.export.warmup import encode_png
 from stn_tf.layers import record_transformations
-from stn_tf.sampling import grid_sample
+from stn_tf.sampling import grid_sample, native_sampler
 
 # Largest differences. A class may differ only where two logits are as good as equal.
 _TOLERANCES = {"logits": 1e-4, "probabilities": 1e-4, "class": 0.0, "theta": 1e-5}
@@ -178,7 +178,8 @@ def _compare_sampler(semantics: Semantics) -> Iterator[ParityRow]:
     images = sampler_images()
 
     def sample(images: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
-        return [grid_sample(images, grid, **options)]
+        with native_sampler(False):
+            return [grid_sample(images, grid, **options)]
 
     specs = [tf.TensorSpec([None, *images.shape[1:]]), tf.TensorSpec([None, None, None, 2])]
     function = tf.function(sample, input_signature=specs, autograph=False)

@@ -7,10 +7,12 @@ import numpy as np
 
 from stn_tf.errors import ModelError
 from stn_tf.export.manifest import read_manifest
+from stn_tf.libraries import onnxruntime_library
 from stn_tf.serving.models.directory import ONNX_FILE, verify_files
 from stn_tf.serving.models.engine import Engine
 
 _ERRORS_ONLY = 3
+_CPU = "CPUExecutionProvider"
 
 
 class OnnxEngine(Engine):
@@ -37,9 +39,14 @@ class OnnxEngine(Engine):
         options.log_severity_level = _ERRORS_ONLY
         if threads is not None:
             options.intra_op_num_threads = threads
+        providers = _providers()
+        library = onnxruntime_library()
+        # It computes on the CPU: on a GPU it would draw the sampler off it.
+        if library is not None and providers == [_CPU]:
+            options.register_custom_ops_library(str(library))
         path = version_dir / ONNX_FILE
         try:
-            self.session = ort.InferenceSession(str(path), options, providers=_providers())
+            self.session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors share no base class of their own.
             raise ModelError(
                 f"`{path}` is no ONNX model that ONNX Runtime {ort.__version__} can load: "
@@ -56,7 +63,7 @@ class OnnxEngine(Engine):
 def _providers() -> list[str | tuple[str, dict[str, str]]]:
     import onnxruntime as ort
 
-    cpu: list[str | tuple[str, dict[str, str]]] = ["CPUExecutionProvider"]
+    cpu: list[str | tuple[str, dict[str, str]]] = [_CPU]
     # The GPU wheel lists CUDA on every machine, and logs errors when it is asked for without one.
     if "CUDAExecutionProvider" not in ort.get_available_providers() or not _cuda_devices():
         return cpu

@@ -61,6 +61,11 @@ def record_transformations() -> Iterator[list[Transformation]]:
         _recorders.reset(token)
 
 
+def is_recording() -> bool:
+    """Whether anybody records what is called here."""
+    return any(graph is _graph() for graph, _ in _recorders.get())
+
+
 def note(transformation: Transformation) -> None:
     """Hands a transformation to whoever records."""
     for graph, records in _recorders.get():

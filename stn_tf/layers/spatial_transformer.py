@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from stn_tf.geometry import Transform
-from stn_tf.layers.recording import Transformation, note
+from stn_tf.layers.recording import Transformation, is_recording, note
 from stn_tf.layers.theta_regression import Constraint, ThetaRegression
 from stn_tf.layers.warp import Warp
 
@@ -128,6 +128,9 @@ class SpatialTransformer(keras.layers.Layer):
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> Any:
         theta = self.theta(images, training)
+        if not (self.return_grid or is_recording()):
+            crops = self.warp.show(images, theta)
+            return (crops, theta) if self.return_theta else crops
         grid = self.warp.grid(theta, images.shape[1:-1])
         crops = self.warp.sample(images, grid)
         note(Transformation(self, images, theta, grid, crops))

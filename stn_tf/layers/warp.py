@@ -57,13 +57,17 @@ class Warp(keras.layers.Layer):
 
     def grid(self, theta: tf.Tensor, input_size: Sequence[int | None]) -> tf.Tensor:
         """Returns the sampling grid `[N, *size, d]` for images of `input_size`."""
+        size = self._size(input_size)
+        return self.transform.grid(theta, size, align_corners=self.align_corners)
+
+    def _size(self, input_size: Sequence[int | None]) -> tuple[int, ...]:
         size = self.output_size or tuple(length or 0 for length in input_size)
         if 0 in size:
             raise ValueError(
                 "`output_size` must be given when the size of the images is not fixed, "
                 f"but it is None and the images are {list(input_size)}."
             )
-        return self.transform.grid(theta, size, align_corners=self.align_corners)
+        return size
 
     def sample(self, images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
         """Returns the images at the points of a grid."""
@@ -75,9 +79,21 @@ class Warp(keras.layers.Layer):
             align_corners=self.align_corners,
         )
 
+    def show(self, images: tf.Tensor, theta: tf.Tensor) -> tf.Tensor:
+        """Returns the images as theta shows them; there may be no grid in memory."""
+        return sampling.warp(
+            tf.cast(images, self.compute_dtype),
+            theta,
+            self._size(images.shape[1:-1]),
+            transform=self.transform,
+            kernel=self.kernel,
+            padding=self.padding,
+            align_corners=self.align_corners,
+        )
+
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         images, theta = inputs
-        return self.sample(images, self.grid(theta, images.shape[1:-1]))
+        return self.show(images, theta)
 
     def compute_output_shape(
         self, input_shape: Sequence[tuple[int | None, ...]]

@@ -7,6 +7,7 @@ FOLDER (default: beside this file, as a checkout needs it). It needs neither Ten
 Runtime; setup.py calls it during `pip install`.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -94,13 +95,40 @@ def build_or_explain(folder: Path) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     record: dict[str, object]
     try:
-        build(folder)
-        record = {"built": True, "compiler": _version(), "sets": sorted(_INSTRUCTION_SETS)}
+        record = {
+            "built": True,
+            "compiler": _version(),
+            "instruction_sets": sorted(_INSTRUCTION_SETS),
+            "sources_sha256": _digest(),
+        }
+        if not _copy_existing(record, folder):
+            build(folder)
     except BuildError as error:
         record = {"built": False, "reason": str(error)}
         print(f"warning: stn-tf runs without its native sampler: {error}", file=sys.stderr)
     (folder / "build.json").write_text(json.dumps(record, indent=2) + "\n")
     return bool(record["built"])
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for source in sorted(SOURCES.iterdir()):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
+
+
+def _copy_existing(record: dict[str, object], folder: Path) -> bool:
+    """Copies what was built beside this file from the same sources by the same compiler."""
+    here = Path(__file__).parent
+    existing = here / "build.json"
+    if not existing.is_file() or json.loads(existing.read_text()) != record:
+        return False
+    if not all((here / library).is_file() for library in LIBRARIES):
+        return False
+    if folder.resolve() != here.resolve():
+        for library in LIBRARIES:
+            shutil.copy(here / library, folder / library)
+    return True
 
 
 def find_compiler() -> list[str]:

@@ -36,6 +36,16 @@ def native_sampler(use: bool = True) -> Iterator[None]:
         _asked.reset(token)
 
 
+@contextlib.contextmanager
+def preferred_sampler() -> Iterator[None]:
+    """Has the compiled sampler compute inside unless the user asked for the other.
+
+    For graphs that are run here and never saved.
+    """
+    with native_sampler(wish() is not False):
+        yield
+
+
 def use_native(images: tf.Tensor, points: tf.Tensor) -> bool:
     """Whether the compiled sampler computes this call."""
     return refusal(images.dtype, points.dtype, images.device) is None

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stn_tf.sampling.choice import preferred_sampler
 from stn_tf.training.run import Run
 
 
@@ -82,7 +83,12 @@ def evaluate(run: Run) -> Evaluation:
 def predictor(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the model as a function of batches of any size, traced once."""
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
-    return tf.function(lambda images: model(images, training=False), input_signature=signature)
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        with preferred_sampler():
+            return model(images, training=False)
+
+    return tf.function(predict, input_signature=signature)
 
 
 def confusion(

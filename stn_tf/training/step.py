@@ -12,6 +12,7 @@ import tensorflow as tf
 from stn_tf.errors import ConfigError
 from stn_tf.layers import spatial_transformers
 from stn_tf.models import NETWORKS, build_network
+from stn_tf.sampling.choice import preferred_sampler
 from stn_tf.training.config import ExperimentConfig
 from stn_tf.training.optimizers import build_optimizer
 
@@ -89,7 +90,8 @@ class Trainer:
         self, images: tf.Tensor, labels: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         variables = [v.value for v in self.model.trainable_variables]
-        with tf.GradientTape() as tape:
+        # Here, because a strategy may trace each replica in a thread of its own.
+        with preferred_sampler(), tf.GradientTape() as tape:
             logits = tf.cast(self.model(images, training=True), tf.float32)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.reduce_sum(losses) / self._batch_size

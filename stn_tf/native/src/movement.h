@@ -88,6 +88,11 @@ inline void read_channels(const T* const* from, const A* weights, T* to) {
   for (int c = 0; c < kChannels; ++c) store(to + c, sums[c]);
 }
 
+// Two and three channels have code of their own where they are common: in float32, for up to eight
+// taps. More would double the size of the library.
+template <class T, int kTaps>
+constexpr bool kFewChannels = sizeof(T) == 4 && kTaps <= 8;
+
 // Few channels, known when compiled.
 template <class T, class A, int kTaps, int kChannels>
 void read_few(const Reads<A, kTaps>& reads, const T* __restrict image, int n, T* __restrict to) {
@@ -144,12 +149,12 @@ void read_many(const Reads<A, kTaps>& reads, const T* image, int64_t channels, i
 
 template <class T, class A, int kTaps>
 void read_tile(const Reads<A, kTaps>& reads, const T* image, int64_t channels, int n, T* to) {
-  switch (channels) {
-    case 1: return read_few<T, A, kTaps, 1>(reads, image, n, to);
-    case 2: return read_few<T, A, kTaps, 2>(reads, image, n, to);
-    case 3: return read_few<T, A, kTaps, 3>(reads, image, n, to);
-    default: return read_many<T, A, kTaps>(reads, image, channels, n, to);
+  if (channels == 1) return read_few<T, A, kTaps, 1>(reads, image, n, to);
+  if constexpr (kFewChannels<T, kTaps>) {
+    if (channels == 2) return read_few<T, A, kTaps, 2>(reads, image, n, to);
+    if (channels == 3) return read_few<T, A, kTaps, 3>(reads, image, n, to);
   }
+  read_many<T, A, kTaps>(reads, image, channels, n, to);
 }
 
 // The sum over channels of upstream times each tap's pixel: few channels, known when compiled.
@@ -198,12 +203,12 @@ void dot_many(const Reads<A, kTaps>& reads, const T* image, const T* upstream, i
 template <class T, class A, int kTaps>
 void dot_tile(const Reads<A, kTaps>& reads, const T* image, const T* upstream, int64_t channels,
               int n, A (*dots)[kTile]) {
-  switch (channels) {
-    case 1: return dot_few<T, A, kTaps, 1>(reads, image, upstream, n, dots);
-    case 2: return dot_few<T, A, kTaps, 2>(reads, image, upstream, n, dots);
-    case 3: return dot_few<T, A, kTaps, 3>(reads, image, upstream, n, dots);
-    default: return dot_many<T, A, kTaps>(reads, image, upstream, channels, n, dots);
+  if (channels == 1) return dot_few<T, A, kTaps, 1>(reads, image, upstream, n, dots);
+  if constexpr (kFewChannels<T, kTaps>) {
+    if (channels == 2) return dot_few<T, A, kTaps, 2>(reads, image, upstream, n, dots);
+    if (channels == 3) return dot_few<T, A, kTaps, 3>(reads, image, upstream, n, dots);
   }
+  dot_many<T, A, kTaps>(reads, image, upstream, channels, n, dots);
 }
 
 // Adds upstream to the pixels that were read, where they lie in [low, low + count). `kChannels` is
@@ -232,21 +237,22 @@ void add_pixels(const Reads<A, kTaps>& reads, const T* __restrict upstream, int6
   };
   // Neighbours add to the same pixels, and each would wait for the last: take turns with points
   // further on.
-  const int quarter = n / 4;
+  const int quarter = (n + 3) / 4;
   for (int i = 0; i < quarter; ++i) {
-    for (int turn = 0; turn < 4; ++turn) add(i + turn * quarter);
+    for (int at = i; at < n; at += quarter) add(at);
   }
-  for (int i = 4 * quarter; i < n; ++i) add(i);
 }
 
 template <class T, class A, int kTaps, bool kWhole>
 void add_tile(const Reads<A, kTaps>& reads, const T* upstream, int64_t channels, int n, int64_t low,
               int64_t count, A* to) {
-  switch (channels) {
-    case 1: return add_pixels<T, A, kTaps, 1, kWhole>(reads, upstream, 1, n, low, count, to);
-    case 2: return add_pixels<T, A, kTaps, 2, kWhole>(reads, upstream, 2, n, low, count, to);
-    case 3: return add_pixels<T, A, kTaps, 3, kWhole>(reads, upstream, 3, n, low, count, to);
-    default:
-      return add_pixels<T, A, kTaps, 0, kWhole>(reads, upstream, channels, n, low, count, to);
+  constexpr auto one = add_pixels<T, A, kTaps, 1, kWhole>;
+  if (channels == 1) return one(reads, upstream, 1, n, low, count, to);
+  if constexpr (kFewChannels<T, kTaps>) {
+    constexpr auto two = add_pixels<T, A, kTaps, 2, kWhole>;
+    constexpr auto three = add_pixels<T, A, kTaps, 3, kWhole>;
+    if (channels == 2) return two(reads, upstream, 2, n, low, count, to);
+    if (channels == 3) return three(reads, upstream, 3, n, low, count, to);
   }
+  add_pixels<T, A, kTaps, 0, kWhole>(reads, upstream, channels, n, low, count, to);
 }
