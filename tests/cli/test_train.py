@@ -54,7 +54,7 @@ def test_options_are_settings(trained, tmp_path, monkeypatch):
         (["digits-rst"], "Did you mean `digits-rts`?"),
         (["digits-rts", "--set", "stps=3"], "`stps` is not a setting. Did you mean `steps`?"),
         (["digits-rts", "--set", "steps=x"], "`steps` must be a valid integer, but it is 'x'."),
-        (["folder"], "Add `--data-dir DIR`."),
+        (["folder", "--set", "deterministic=false"], "Add `--data-dir DIR`."),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """Several replicas, in processes: devices and workers are fixed when TensorFlow starts."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -134,12 +133,13 @@ def _free_ports(count):
     return ports
 
 
-def _train_on_two_workers(stn_tf_process, finish, *arguments):
+def _train_on_two_workers(stn_tf_process, finish, aside, *arguments):
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]
     processes = []
     for index in range(2):
         place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        processes.append(stn_tf_process(*arguments, "--json", TF_CONFIG=json.dumps(place)))
+        environment = {"TF_CONFIG": json.dumps(place), "TMPDIR": str(aside)}
+        processes.append(stn_tf_process(*arguments, "--json", **environment))
     results = [finish(process) for process in processes]
     assert [code for code, _, _ in results] == [0, 0], results
     return [json.loads(stdout) for _, stdout, _ in results]
@@ -147,16 +147,16 @@ def _train_on_two_workers(stn_tf_process, finish, *arguments):
 
 def test_two_workers_end_with_identical_weights(tmp_path, root, stn_tf_process, finish):
     settings = [word for setting in _SMALL for word in ("--set", setting)]
-    run = tmp_path / "two"
-    aside = set(_workers_folders(tmp_path))
+    run, aside = tmp_path / "two", tmp_path / "aside"
+    aside.mkdir()
     reports = _train_on_two_workers(
-        stn_tf_process, finish, "train", "digits-r", *settings, "--out", run
+        stn_tf_process, finish, aside, "train", "digits-r", *settings, "--out", run
     )
     assert [report["replicas"] for report in reports] == [2, 2]
     assert reports[0]["weights_sha256"] == reports[1]["weights_sha256"]
     # Only the chief writes the run, and the other worker leaves nothing.
     assert Run(run).report == reports[0]
-    assert set(_workers_folders(tmp_path)) == aside
+    assert list(aside.iterdir()) == []
 
     one = tmp_path / "one"
     code, _, error = finish(stn_tf_process("train", "digits-r", *settings, "--out", one))
@@ -165,12 +165,6 @@ def test_two_workers_end_with_identical_weights(tmp_path, root, stn_tf_process, 
         Run(one).load_model().get_weights(), Run(run).load_model().get_weights(), strict=True
     ):
         np.testing.assert_allclose(a, b, atol=1e-6)
-
-
-def _workers_folders(tmp_path):
-    import tempfile
-
-    return [n for n in os.listdir(tempfile.gettempdir()) if n.startswith("stn-tf-worker-")]
 
 
 def test_batch_that_replicas_cannot_share_exception_raised(tmp_path, root):

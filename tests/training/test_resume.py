@@ -97,10 +97,11 @@ def test_resume_with_other_settings_is_refused_naming_them(tiny_run):
 
 def test_failed_start_writes_nothing(tmp_path, tiny_settings):
     out = tmp_path / "run"
-    config = load_experiment("folder", [*tiny_settings, f"data_dir={tmp_path / 'none'}"])
+    settings = [*tiny_settings, "deterministic=false"]
+    config = load_experiment("folder", [*settings, f"data_dir={tmp_path / 'none'}"])
     with pytest.raises(Exception, match="none"):
         train(config, out, progress=False)
-    config = load_experiment("digits-r", [*tiny_settings, "model=st-cnn-afine"])
+    config = load_experiment("digits-r", [*settings, "model=st-cnn-afine"])
     with pytest.raises(ValueError, match=r"Did you mean `st-cnn-affine`\?"):
         train(config, out, progress=False)
     assert not out.exists()
