@@ -20,7 +20,7 @@ types: $(VENV)/installed-dev       # On the installed tree, where stn_tf.export 
 	cd $(VENV) && bin/mypy --config-file ../setup.cfg -p stn_tf
 
 tests: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 $(VENV)/installed: setup.cfg pyproject.toml constraints.txt $(shell find stn_tf export serving cli -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
