@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ADDONS := .venv-addons
+SETUP := setup.cfg setup.py pyproject.toml constraints.txt
+NATIVE := stn_tf/native/build.json
 
 .PHONY: demo test lint types tests addons-env addons-test clean
 
@@ -22,12 +24,17 @@ types: $(VENV)/installed-dev       # On the installed tree, where stn_tf.export 
 tests: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
-$(VENV)/installed: setup.cfg pyproject.toml constraints.txt $(shell find stn_tf export serving cli -name '*.py')
+# The native sampler, beside its sources: checkouts use it there, and installing copies it. Where
+# there is no compiler it says so, and everything runs on the portable sampler.
+$(NATIVE): stn_tf/native/build.py $(wildcard stn_tf/native/src/*)
+	$(PYTHON) stn_tf/native/build.py || true
+
+$(VENV)/installed: $(SETUP) $(NATIVE) $(shell find stn_tf export serving cli -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	rm -rf build && $(BIN)/pip install --quiet --constraint constraints.txt .
 	touch $@
 
-$(VENV)/installed-dev: setup.cfg pyproject.toml constraints.txt
+$(VENV)/installed-dev: $(SETUP) $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	rm -rf build && $(BIN)/pip install --quiet --constraint constraints.txt '.[dev]'
 	touch $@
@@ -43,4 +50,4 @@ addons-test: addons-env            ## The sampler against tfa.image.resampler.
 	$(ADDONS)/bin/python -m pytest tests/addons -W default
 
 clean:
-	rm -rf $(VENV) $(ADDONS) build *.egg-info demo
+	rm -rf $(VENV) $(ADDONS) build *.egg-info demo $(NATIVE) stn_tf/native/*.so

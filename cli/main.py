@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "Write a run as SavedModel and ONNX.",
     "predict": "Run an exported model over images.",
     "plot": "Draw where an exported model looks.",
+    "doctor": "Say which sampler is in use, and why.",
     "demo": "Train, export and predict on real digits, end to end.",
 }
 

@@ -45,7 +45,14 @@ def convert(
             output_names=outputs,
             tensors_to_rename=renames,
         )
-        converted = optimizer.optimize_graph(converted, catch_errors=False)
+        # tf2onnx 1.17: the Squeeze that `reshape_optimizer` puts behind an output of the graph is
+        # lost, now and then, and the output has a dimension too many. Remove when it keeps it.
+        optimizers = {
+            name: factory
+            for name, factory in optimizer._get_optimizers().items()
+            if name != "reshape_optimizer"
+        }
+        converted = optimizer.optimize_graph(converted, catch_errors=False, optimizers=optimizers)
         return converted.make_model("stn_tf")
 
 

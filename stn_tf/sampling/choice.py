@@ -18,6 +18,7 @@ _asked: ContextVar[bool | None] = ContextVar("stn_tf_native_sampler", default=No
 def native_sampler(use: bool = True) -> Iterator[None]:
     """Has the compiled sampler compute what is called, or traced into a graph, inside.
 
+        model.compile("adam", loss, jit_compile=False)  # Keras chooses XLA otherwise
         with stn_tf.native_sampler():
             model.fit(...)
 

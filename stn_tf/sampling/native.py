@@ -1,6 +1,7 @@
 """The compiled sampler, for checked arguments; `stn_tf.native` loads it."""
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import tensorflow as tf
 
@@ -18,7 +19,7 @@ def sample(
     )
 
 
-def fuses(family: Transform) -> bool:
+def fuses(family: Transform) -> TypeGuard[MatrixTransform]:
     """Whether the grid of a transform need not be made: it is computed while sampling."""
     return family.dimensions == 2 and isinstance(family, MatrixTransform)
 

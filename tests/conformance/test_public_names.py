@@ -57,6 +57,7 @@ OTHERS = {
     "Transform": "tests/geometry/test_grids.py",
     "Transformation": "tests/layers/test_spatial_transformer.py",
     "__version__": "tests/test_package.py",
+    "native_sampler": "tests/native/test_choice.py",
     "get_transform": "tests/geometry/test_families.py",
     "identity": "tests/geometry/test_grids.py",
     "record_transformations": "tests/layers/test_spatial_transformer.py",

@@ -137,6 +137,15 @@ def test_points_that_are_no_numbers_read_as_outside():
     np.testing.assert_array_equal(crops, np.zeros((1, 2, 5, 1)))
 
 
+def test_a_grid_of_unknown_size_keeps_the_rank_of_the_crops():
+    # tf2onnx lost a Squeeze in one of fourteen conversions.
+    grid = np.zeros((1, 2, 5, 2), np.float32)
+    for _ in range(40):
+        file = _sampler_model([None, 3, 5, 1])
+        crops = _answers(file, images=np.ones((1, 3, 5, 1), np.float32), grid=grid)["crops"]
+        assert crops.shape == (1, 2, 5, 1)
+
+
 def test_border_reads_the_nearest_pixel_far_outside():
     for kernel in ("bilinear", "nearest", "bicubic"):
         file = _sampler_model([None, 2, 3, 1], kernel=kernel, padding="border")
