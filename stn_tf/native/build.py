@@ -27,7 +27,13 @@ LIBRARIES = {
     "libstn_tf_tensorflow.so": ("tensorflow_ops", "thread_pool"),
     "libstn_tf_onnxruntime.so": ("onnxruntime_ops",),
 }
-_FLAGS = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-pthread")
+_FLAGS: tuple[str, ...] = (
+    "-std=c++17",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fvisibility-inlines-hidden",
+    "-pthread",
+)
 # NaN keeps its meaning: no -ffast-math. Assumed are only that nobody looks at errno and at traps.
 _KERNEL_FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma")
