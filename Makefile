@@ -6,7 +6,7 @@ ADDONS := .venv-addons
 SETUP := setup.cfg setup.py pyproject.toml constraints.txt
 NATIVE := stn_tf/native/build.json
 
-.PHONY: demo test lint types tests addons-env addons-test clean
+.PHONY: demo test lint types tests addons-env addons-models addons-test sanitize clean
 
 demo: $(VENV)/installed            ## Train, export and predict on real digits, end to end.
 	$(BIN)/stn-tf demo --out demo
@@ -45,6 +45,12 @@ $(ADDONS)/installed: requirements/addons.txt
 	test -x $(ADDONS)/bin/python || $(PYTHON) -m venv $(ADDONS)
 	$(ADDONS)/bin/pip install --quiet --requirement $<
 	touch $@
+
+addons-models: addons-env          ## Models for tests/addons/test_saved_model.py.
+	$(ADDONS)/bin/python -W ignore tests/addons/write_models.py build/addons-models
+
+sanitize:                          ## The compiled kernels under sanitizers; needs a C++ compiler.
+	$(MAKE) -C tests/native/cpp
 
 addons-test: addons-env            ## The sampler against tfa.image.resampler.
 	$(ADDONS)/bin/python -m pytest tests/addons -W default

@@ -6,6 +6,8 @@ sampler in stock operations (stn_tf/sampling/portable.py) does the work.
 """
 
 import ctypes
+import importlib.util
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -90,10 +92,15 @@ def set_threads(threads: int) -> None:
 def _load(path: Path | None) -> tuple[ModuleType | None, str | None]:
     if path is None:
         return None, libraries.missing_reason()
+    # Addons brings its own resampler, and an operation cannot be registered twice.
+    if importlib.util.find_spec("tensorflow_addons") is not None:
+        os.environ["STN_TF_WITHOUT_ADDONS"] = "1"
     try:
         return tf.load_op_library(str(path)), None
     except (tf.errors.OpError, OSError) as error:
         return None, f"{path.name} does not load: {error}"
+    finally:
+        os.environ.pop("STN_TF_WITHOUT_ADDONS", None)
 
 
 _path = libraries.tensorflow_library()

@@ -51,12 +51,13 @@ def _warp_gradient(op: Any, upstream: tf.Tensor) -> list[Any]:
     return _gradient(op, upstream, operations().stn_tf_warp_grad, _WARPING)
 
 
-@tf.RegisterGradient("Addons>Resampler")
-def _resampler_gradient(op: Any, upstream: tf.Tensor) -> list[Any]:
-    return list(operations().addons_resampler_grad(*op.inputs, upstream))
+if hasattr(operations(), "addons_resampler"):
 
+    @tf.RegisterGradient("Addons>Resampler")
+    def _resampler_gradient(op: Any, upstream: tf.Tensor) -> list[Any]:
+        return list(operations().addons_resampler_grad(*op.inputs, upstream))
 
-tf.no_gradient("Addons>ResamplerGrad")
+    tf.no_gradient("Addons>ResamplerGrad")
 
 
 @tf.RegisterGradient("StnTf>GridSampleGrad")

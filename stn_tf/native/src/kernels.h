@@ -22,6 +22,9 @@ namespace STN_TF_ISA {
 // Up to this many channels an upright window is read row by row.
 constexpr int64_t kSeparableChannels = 4;
 
+// Notes that memory ran out, on whichever thread.
+inline void run_out(Job& job) { __atomic_store_n(&job.out_of_memory, true, __ATOMIC_RELAXED); }
+
 // What stands ready for one image of a job.
 template <class T, int R, int K>
 struct View {
@@ -103,7 +106,7 @@ void sample_chunk(Job& job, int64_t image, int64_t first, int64_t count) {
       const int64_t width = problem.output[2];
       if (!sample_rows<T, A, K>(problem, view.base, view.points, view.input, first / width,
                                 count / width, to + first * problem.channels)) {
-        job.out_of_memory = true;
+        run_out(job);
       }
       return;
     }
@@ -222,7 +225,7 @@ void gradient_band(Job& job, int64_t image, int64_t band) {
   Scratch scratch(kDirect ? 0 : numbers * sizeof(A));
   A* sums = kDirect ? reinterpret_cast<A*>(to) : static_cast<A*>(scratch.data);
   if (sums == nullptr) {
-    job.out_of_memory = true;
+    run_out(job);
     return;
   }
   std::memset(sums, 0, numbers * sizeof(A));

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "arguments.h"
@@ -119,8 +120,7 @@ OrtStatus* get_input(const OrtApi* api, OrtKernelContext* context, size_t i, Sha
   return ort::GetTensorMutableData::call(api, const_cast<OrtValue*>(value), data);
 }
 
-OrtStatus* compute(void* state, OrtKernelContext* context) {
-  const Instance& kernel = *static_cast<const Instance*>(state);
+OrtStatus* compute(const Instance& kernel, OrtKernelContext* context) {
   const OrtApi* api = kernel.api;
   Problem problem = kernel.problem;
   Shape images_shape, points_shape;
@@ -140,6 +140,15 @@ OrtStatus* compute(void* state, OrtKernelContext* context) {
   SessionThreads threads(api, context);
   error = sample(problem, images, points, output, threads);
   return error.empty() ? nullptr : failure(api, kernel.name, error);
+}
+
+OrtStatus* compute_or_fail(void* state, OrtKernelContext* context) {
+  const Instance& kernel = *static_cast<const Instance*>(state);
+  try {
+    return compute(kernel, context);
+  } catch (const std::bad_alloc&) {
+    return failure(kernel.api, kernel.name, "no memory is left");
+  }
 }
 
 Op make_op(const char* name, bool theta, ONNXTensorElementDataType element) {
@@ -171,7 +180,7 @@ Op make_op(const char* name, bool theta, ONNXTensorElementDataType element) {
   op.GetVariadicOutputMinArity = none;
   op.GetVariadicOutputHomogeneity = none;
   op.CreateKernelV2 = create;
-  op.KernelComputeV2 = compute;
+  op.KernelComputeV2 = compute_or_fail;
   op.KernelDestroy = [](void* kernel) { delete static_cast<Instance*>(kernel); };
   op.GetStartVersion = [](const OrtCustomOp*) -> int { return 1; };
   op.GetEndVersion = [](const OrtCustomOp*) -> int { return INT32_MAX; };

@@ -127,8 +127,13 @@ std::string problem_error(const Problem& problem) {
     }
     pixels *= size;
   }
+  int64_t numbers = std::max<int64_t>(1, problem.batch * std::max<int64_t>(1, problem.channels));
   for (int64_t size : problem.output) {
     if (size < 0) return "a dimension is negative";
+    if (size > kMost || numbers > (int64_t{1} << 58) / std::max<int64_t>(1, size)) {
+      return "an axis of the output must be below 2^31, and the whole below 2^58 numbers";
+    }
+    numbers *= std::max<int64_t>(1, size);
   }
   return "";
 }

@@ -1,7 +1,9 @@
 // The TensorFlow operations StnTf>GridSample, StnTf>Warp and Addons>Resampler, with gradients.
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -125,7 +127,13 @@ class Execution {
       : node_(node), problem_(node.problem), context_(context), status_(TF_NewStatus()) {}
 
   void run() {
-    if (!compute()) TF_OpKernelContext_Failure(context_, status_.get());
+    bool succeeded = false;
+    try {
+      succeeded = compute();
+    } catch (const std::bad_alloc&) {
+      fail(TF_RESOURCE_EXHAUSTED, "no memory is left");
+    }
+    if (!succeeded) TF_OpKernelContext_Failure(context_, status_.get());
   }
 
  private:
@@ -294,14 +302,16 @@ bool register_all() {
   register_op("StnTf>WarpGrad", {"images: T", "theta: P", "upstream: T"},
               {"images_gradient: T", "theta_gradient: P"}, backward(warping), infer_nothing,
               status.get());
-  register_op("Addons>Resampler", {"data: T", "warp: T"}, {"output: T"}, {}, infer_from_points,
-              status.get());
-  register_op("Addons>ResamplerGrad", {"data: T", "warp: T", "grad_output: T"},
-              {"grad_data: T", "grad_warp: T"}, {}, infer_as_inputs, status.get());
   register_kernels<Points::kGrid, false>("StnTf>GridSample");
   register_kernels<Points::kGrid, true>("StnTf>GridSampleGrad");
   register_kernels<Points::kAffine, false>("StnTf>Warp");
   register_kernels<Points::kAffine, true>("StnTf>WarpGrad");
+  // An operation cannot be registered twice: where TensorFlow Addons is installed, it is theirs.
+  if (std::getenv("STN_TF_WITHOUT_ADDONS") != nullptr) return true;
+  register_op("Addons>Resampler", {"data: T", "warp: T"}, {"output: T"}, {}, infer_from_points,
+              status.get());
+  register_op("Addons>ResamplerGrad", {"data: T", "warp: T", "grad_output: T"},
+              {"grad_data: T", "grad_warp: T"}, {}, infer_as_inputs, status.get());
   register_kernels<Points::kPixels, false>("Addons>Resampler");
   register_kernels<Points::kPixels, true>("Addons>ResamplerGrad");
   return TF_GetCode(status.get()) == TF_OK;

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace stn_tf {
@@ -73,9 +74,10 @@ class Pool final : public Parallel {
     call->context = context;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      while (started_ < helpers) {
-        std::thread(&Pool::serve, this).detach();
-        ++started_;
+      try {
+        for (; started_ < helpers; ++started_) std::thread(&Pool::serve, this).detach();
+      } catch (const std::system_error&) {
+        // No more threads are to be had: this call works with those that there are.
       }
       for (size_t i = 0; i < helpers; ++i) waiting_.push_back(call);
       queued_.store(waiting_.size(), std::memory_order_release);
