@@ -228,4 +228,5 @@ def test_saved_model(case: Case, saved_models: Callable[[str], tf.Module]) -> No
     for count in (1, 3):
         images = case.images()[:count]
         (crops,) = signature(images=tf.constant(images)).values()
-        np.testing.assert_allclose(crops, case.layer()(images), atol=1e-6)
+        # The layer called eagerly has the native sampler, the file has stock operations.
+        np.testing.assert_allclose(crops, case.layer()(images), atol=5e-6)
