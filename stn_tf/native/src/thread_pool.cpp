@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -44,8 +45,8 @@ int processors() {
 
 std::atomic<int> limit{0};
 
-// About 50 microseconds.
-constexpr int kSpins = 1000;
+// How long a thread looks for the next call before it sleeps.
+constexpr std::chrono::microseconds kPatience(200);
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -93,12 +94,20 @@ class Pool final : public Parallel {
   }
 
  private:
-  void serve() {
-    for (;;) {
-      // The next call often comes soon, and waking up takes longer than many a call.
-      for (int spin = 0; spin < kSpins && queued_.load(std::memory_order_acquire) == 0; ++spin) {
+  // The next call often comes soon, and waking up takes longer than many a call.
+  void look_for_work() const {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (std::chrono::steady_clock::now() < end) {
+      for (int i = 0; i < 64; ++i) {
+        if (queued_.load(std::memory_order_acquire) > 0) return;
         pause();
       }
+    }
+  }
+
+  void serve() {
+    for (;;) {
+      look_for_work();
       std::shared_ptr<Call> call;
       {
         std::unique_lock<std::mutex> lock(mutex_);
