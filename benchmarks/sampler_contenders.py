@@ -96,10 +96,16 @@ def _tensorflow(mode: str, case: Case) -> dict[str, Call]:
         with stn_tf.native_sampler(False):
             return run(images, points)
 
+    def native(images: Any, points: Any) -> Any:
+        with stn_tf.native_sampler():
+            return run(images, points)
+
     # On CPUs these calls return when they are done.
+    traced = tf.function(native)
     graph, compiled = tf.function(portable), tf.function(portable, jit_compile=True)
     return {
         "native": lambda: run(images, points),
+        "native, in a graph": lambda: traced(images, points),
         "portable": lambda: graph(images, points),
         "xla": lambda: compiled(images, points),
     }

@@ -197,16 +197,24 @@ void gradient_chunks(Job& job, int64_t image, int64_t begin, int64_t end, int64_
     for_tiles(first, left < job.chunk ? left : job.chunk, [&](int64_t at, int n) {
       tile.first = at;
       tile.n = n;
-      view.read(tile, taps, reads);
+      if (mine) {
+        view.read(tile, taps, reads);
+      } else {
+        view.read(tile, reads);
+      }
       const T* up = upstream + at * problem.channels;
       if (mine) {
         dot_tile<T, A, kTaps>(reads, view.input, up, problem.channels, tile.n, dots);
         points_gradient<T, R, K>(job, view, image, chunk, tile, taps, dots);
       }
-      if (sums != nullptr && whole) {
-        add_tile<T, A, kTaps, true>(reads, up, problem.channels, tile.n, low, owned, sums);
-      } else if (sums != nullptr) {
-        add_tile<T, A, kTaps, false>(reads, up, problem.channels, tile.n, low, owned, sums);
+      if (sums == nullptr) return;
+      int64_t least = low, most = low + owned - 1;
+      if (!whole) find_range(reads, n, least, most);
+      if (most < low || least >= low + owned) return;
+      if (least >= low && most < low + owned) {
+        add_tile<T, A, kTaps, true>(reads, up, problem.channels, n, low, owned, sums);
+      } else {
+        add_tile<T, A, kTaps, false>(reads, up, problem.channels, n, low, owned, sums);
       }
     });
   }

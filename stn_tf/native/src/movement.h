@@ -211,6 +211,22 @@ void dot_tile(const Reads<A, kTaps>& reads, const T* image, const T* upstream, i
   dot_many<T, A, kTaps>(reads, image, upstream, channels, n, dots);
 }
 
+// The first and the last pixel that a tile reads.
+template <class A, int kTaps>
+void find_range(const Reads<A, kTaps>& reads, int n, int64_t& least, int64_t& most) {
+  int32_t low = reads.pixel[0][0], high = low;
+  for (int k = 0; k < kTaps; ++k) {
+#pragma omp simd reduction(min : low) reduction(max : high)
+    for (int i = 0; i < n; ++i) {
+      const int32_t pixel = reads.pixel[k][i];
+      low = pixel < low ? pixel : low;
+      high = pixel > high ? pixel : high;
+    }
+  }
+  least = low;
+  most = high;
+}
+
 // Adds upstream to the pixels that were read, where they lie in [low, low + count). `kChannels` is
 // 0 where their number is known at run time only.
 template <class T, class A, int kTaps, int kChannels, bool kWhole>

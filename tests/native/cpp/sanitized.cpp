@@ -207,8 +207,10 @@ void extremes() {
 void threads() {
   for (Dtype dtype : kDtypes) {
     for (int64_t batch : {1, 3}) {
-      for (Points source : {Points::kGrid, Points::kAffine}) {
-        Problem p = make(dtype, Kernel::kBilinear, Padding::kZeros, source, false, 2, 3);
+      for (int variant = 0; variant < 12; ++variant) {
+        const Points source = variant % 4 == 3 ? Points::kAffine : Points::kGrid;
+        const int dimensions = variant % 4 == 2 ? 3 : 2;
+        Problem p = make(dtype, kKernels[variant % 3], kPaddings[variant / 4], source, variant % 2 == 1, dimensions, 3);
         p.batch = batch;
         p.input[1] = 37, p.input[2] = 41, p.output[1] = 90, p.output[2] = 83;
         const Tensor images(dtype, uniforms(batch * p.input_pixels() * 3));
