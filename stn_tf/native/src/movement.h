@@ -72,10 +72,11 @@ constexpr int kAhead = 48;
 // Asks for the pixels that will be read some points later: a slanted line through a large image
 // is nothing that processors foresee.
 template <int kWrite, class T, class A, int kTaps>
-inline void fetch_ahead(const Reads<A, kTaps>& reads, T* image, int64_t channels, int i, int n) {
+inline void fetch_ahead(const Reads<A, kTaps>& reads, T* image, int64_t channels, int i, int n,
+                        int64_t low = 0) {
   const int ahead = i + kAhead < n ? i + kAhead : n - 1;
-  __builtin_prefetch(image + reads.pixel[0][ahead] * channels, kWrite);
-  __builtin_prefetch(image + reads.pixel[kTaps - 1][ahead] * channels, kWrite);
+  __builtin_prefetch(image + (reads.pixel[0][ahead] - low) * channels, kWrite);
+  __builtin_prefetch(image + (reads.pixel[kTaps - 1][ahead] - low) * channels, kWrite);
 }
 
 template <class T, class A, int kTaps, int kChannels>
@@ -235,7 +236,7 @@ void add_pixels(const Reads<A, kTaps>& reads, const T* __restrict upstream, int6
   const int64_t step = kChannels ? kChannels : channels;
   const auto add = [&](int i) {
     const T* up = upstream + i * step;
-    if (kWhole && kChannels > 1) fetch_ahead<1>(reads, gradient, kChannels, i, n);
+    if (kWhole && kChannels > 1) fetch_ahead<1>(reads, gradient, kChannels, i, n, low);
     for (int k = 0; k < kTaps; ++k) {
       const int64_t pixel = reads.pixel[k][i] - low;
       if (!kWhole && (pixel < 0 || pixel >= count)) continue;

@@ -10,6 +10,7 @@
 
 extern "C" {
 
+#ifndef STN_TF_WITH_TENSORFLOW_TYPES
 typedef struct TF_Status TF_Status;
 typedef struct TF_Tensor TF_Tensor;
 typedef struct TF_OpDefinitionBuilder TF_OpDefinitionBuilder;
@@ -31,6 +32,7 @@ typedef enum TF_DataType {
   TF_BFLOAT16 = 14,
   TF_HALF = 19,
 } TF_DataType;
+#endif
 
 TF_Status* TF_NewStatus(void);
 void TF_DeleteStatus(TF_Status*);
