@@ -47,7 +47,7 @@ $(ADDONS)/installed: requirements/addons.txt
 	touch $@
 
 addons-models: addons-env          ## Models for tests/addons/test_saved_model.py.
-	$(ADDONS)/bin/python -W ignore tests/addons/write_models.py build/addons-models
+	$(ADDONS)/bin/python -W ignore tests/addons/write_models.py $(ADDONS)/models
 
 sanitize:                          ## The compiled kernels under sanitizers; needs a C++ compiler.
 	$(MAKE) -C tests/native/cpp

@@ -15,7 +15,7 @@ from stn_tf import native
 
 @pytest.fixture(scope="module")
 def models(root: Path) -> Path:
-    folder = Path(os.environ.get("STN_TF_ADDONS_MODELS", root / "build" / "addons-models"))
+    folder = Path(os.environ.get("STN_TF_ADDONS_MODELS", root / ".venv-addons" / "models"))
     if not (folder / "expected.npz").is_file():
         pytest.skip(f"needs what `make addons-models` writes, in {folder}")
     if not hasattr(native.operations(), "addons_resampler"):
