@@ -49,6 +49,12 @@ struct Tensor {
 
   void* get() const { return data.get(); }
 
+  // Bit for bit, so that NaN equals itself.
+  bool operator==(const Tensor& other) const {
+    return dtype == other.dtype && count == other.count &&
+           (count == 0 || std::memcmp(get(), other.get(), count * size_of(dtype)) == 0);
+  }
+
   stn_tf::Dtype dtype;
   size_t count;
   std::unique_ptr<void, void (*)(void*)> data;
