@@ -24,7 +24,7 @@ SOURCES = Path(__file__).parent / "src"
 _COMMON = ("arguments", "halves", "sampler")
 # Library -> what it is linked from, beside the kernels and the common part.
 LIBRARIES = {
-    "libstn_tf_tensorflow.so": ("tensorflow_ops", "thread_pool"),
+    "libstn_tf_tensorflow.so": ("tensorflow_ops", "tensorflow_kernel", "thread_pool"),
     "libstn_tf_onnxruntime.so": ("onnxruntime_ops",),
 }
 _FLAGS: tuple[str, ...] = (
