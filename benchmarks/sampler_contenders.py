@@ -150,7 +150,7 @@ def _onnxruntime(mode: str, case: Case) -> dict[str, Call]:
         size = {"height": case.size[0], "width": case.size[1]}
         if library is not None:
             found["ort native"] = call(
-                session("Warp", "ai.stn_tf", **size), case.images, case.theta
+                session("AffineGridSample", "ai.stn_tf", **size), case.images, case.theta
             )
         return found
     if library is not None:

@@ -132,7 +132,11 @@ class SpatialTransformer(keras.layers.Layer):
             crops = self.warp.show(images, theta)
             return (crops, theta) if self.return_theta else crops
         grid = self.warp.grid(theta, images.shape[1:-1])
-        crops = self.warp.sample(images, grid)
+        if self.return_grid:
+            crops = self.warp.sample(images, grid)
+        else:
+            # In a graph in which nobody reads it, the grid is never made.
+            crops = self.warp.show(images, theta)
         note(Transformation(self, images, theta, grid, crops))
         extra = [theta] * self.return_theta + [grid] * self.return_grid
         return (crops, *extra) if extra else crops

@@ -24,6 +24,16 @@ def fuses(family: Transform) -> TypeGuard[MatrixTransform]:
     return family.dimensions == 2 and isinstance(family, MatrixTransform)
 
 
+def matrix(family: MatrixTransform, theta: tf.Tensor) -> tuple[str, tf.Tensor]:
+    """Returns the transform that computes the family's maps, and its theta.
+
+    `affine` with `[..., 2, 3]`, or `projective` with `[..., 8]`.
+    """
+    if family.name in ("affine", "projective"):
+        return family.name, theta
+    return "affine", family.matrix(theta)[..., :2, :]
+
+
 def warp(
     images: tf.Tensor,
     theta: tf.Tensor,
@@ -36,12 +46,10 @@ def warp(
     """Samples as `stn_tf.sampling.warp` describes, without a grid in memory."""
     from stn_tf.native import operations
 
-    transform = "projective" if family.name == "projective" else "affine"
-    if family.name not in ("affine", "projective"):
-        theta = family.matrix(theta)[..., :2, :]
+    transform, entries = matrix(family, theta)
     output = operations().stn_tf_warp(
         images,
-        theta,
+        entries,
         kernel=kernel,
         padding=padding,
         align_corners=align_corners,

@@ -1,5 +1,6 @@
 """Transforms images by theta: the grid and the sampling in one call."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,10 +8,14 @@ import tensorflow as tf
 
 from stn_tf import shape
 from stn_tf.geometry import Transform, get_transform
+from stn_tf.geometry.transform import MatrixTransform
 from stn_tf.sampling import choice, native
 from stn_tf.sampling.grid_sample import check_options, grid_sample
 
 _FLOATING = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
+# The attribute `_implements` of the function of a warp by matrices in every graph: this name, a
+# space, JSON. It takes images and what `native.matrix` returns, and has a `grid_sample` inside.
+IMPLEMENTS = "stn_tf.warp"
 
 
 def warp(
@@ -50,14 +55,42 @@ def warp(
     check_options(kernel, padding)
     family = get_transform(transform, **options)
     images, theta = tf.convert_to_tensor(images), family.check(theta)
-    if (
+    if not (
         native.fuses(family)
         and images.shape.rank == 4
         and theta.shape[: -len(family.theta_shape)].is_compatible_with(images.shape[:1])
         and images.dtype in _FLOATING
-        and choice.use_native(images, theta)
     ):
-        size = shape.check_size("size", size, family.dimensions)
+        grid = family.grid(theta, size, align_corners=align_corners)
+        return grid_sample(
+            images, grid, kernel=kernel, padding=padding, align_corners=align_corners
+        )
+    size = shape.check_size("size", size, family.dimensions)
+    if choice.use_native(images, theta):
         return native.warp(images, theta, size, family, kernel, padding, bool(align_corners))
-    grid = family.grid(theta, size, align_corners=align_corners)
-    return grid_sample(images, grid, kernel=kernel, padding=padding, align_corners=align_corners)
+    return _by_matrix(images, theta, size, family, kernel, padding, bool(align_corners))
+
+
+def _by_matrix(
+    images: tf.Tensor,
+    theta: tf.Tensor,
+    size: Sequence[int],
+    family: MatrixTransform,
+    kernel: str,
+    padding: str,
+    align_corners: bool,
+) -> tf.Tensor:
+    """The same in stock operations."""
+    semantics = {"kernel": kernel, "padding": padding, "align_corners": align_corners}
+    name, matrix = native.matrix(family, theta)
+
+    def sample(images: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+        grid = get_transform(name).grid(matrix, size, align_corners=align_corners)
+        return grid_sample(images, grid, **semantics)
+
+    if tf.executing_eagerly() or choice.in_xla():
+        return sample(images, matrix)
+    # As `grid_sample` does: a function of its own, by which an exporter knows that there need not
+    # be a grid.
+    text = json.dumps({"transform": family.name, "size": list(size), **semantics})
+    return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {text}")(images, matrix)

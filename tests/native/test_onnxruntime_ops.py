@@ -1,4 +1,4 @@
-"""ai.stn_tf::GridSample and ai.stn_tf::Warp in ONNX Runtime, against NumPy in float64."""
+"""The operations of ai.stn_tf in ONNX Runtime, against NumPy in float64."""
 
 import itertools
 from typing import Any
@@ -67,7 +67,11 @@ def test_grid_sample(
 ) -> None:
     kernel, padding, align_corners = combination
     made = session(
-        "GridSample", dtype, kernel=kernel, padding=padding, align_corners=int(align_corners)
+        "GridSample" if len(sizes) == 2 else "GridSample3D",
+        dtype,
+        kernel=kernel,
+        padding=padding,
+        align_corners=int(align_corners),
     )
     images = rng.uniform(-1, 1, (2, *sizes, 3))
     if dtype == "bfloat16":
@@ -90,11 +94,10 @@ def test_grid_sample(
 def test_warp(transform: str, combination: tuple, rng: np.random.Generator) -> None:
     kernel, padding, align_corners = combination
     made = session(
-        "Warp",
+        "AffineGridSample" if transform == "affine" else "ProjectiveGridSample",
         kernel=kernel,
         padding=padding,
         align_corners=int(align_corners),
-        transform=transform,
         height=7,
         width=5,
     )
@@ -152,7 +155,7 @@ def test_shapes_that_do_not_fit(images: tuple, points: tuple, message: str) -> N
     [
         ("GridSample", {"kernel": "cubic"}, "`kernel` must be one of .*cubic"),
         ("GridSample", {"padding": "wrap"}, "`padding` must be one of .*wrap"),
-        ("Warp", {"transform": "tps", "height": 2, "width": 2}, "`transform` must be one of"),
+        ("AffineGridSample", {"kernel": "linear"}, "`kernel` must be one of .*linear"),
     ],
 )
 def test_attributes_that_do_not_exist(operation: str, attributes: dict, message: str) -> None:
@@ -162,7 +165,20 @@ def test_attributes_that_do_not_exist(operation: str, attributes: dict, message:
 
 def test_a_warp_without_a_size_is_refused() -> None:
     with pytest.raises(Exception, match="`height` and `width` must be at least 1"):
-        run(session("Warp"), np.ones((1, 2, 2, 1), np.float32), np.ones((1, 2, 3), np.float32))
+        run(
+            session("AffineGridSample"),
+            np.ones((1, 2, 2, 1), np.float32),
+            np.ones((1, 2, 3), np.float32),
+        )
+
+
+def test_volumes_have_an_operation_of_their_own() -> None:
+    volumes, grid = np.ones((1, 2, 2, 2, 1), np.float32), np.zeros((1, 1, 1, 1, 3), np.float32)
+    np.testing.assert_array_equal(run(session("GridSample3D"), volumes, grid), np.ones((1,) * 5))
+    with pytest.raises(Exception, match="`images` must have rank 4, but it has rank 5"):
+        run(session("GridSample"), volumes, grid)
+    with pytest.raises(Exception, match="`images` must have rank 5, but it has rank 4"):
+        run(session("GridSample3D"), volumes[:, 0], grid[:, 0, ..., :2])
 
 
 def test_a_missing_library_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,16 @@
-// The ONNX Runtime operations ai.stn_tf::GridSample and ai.stn_tf::Warp.
+// The ONNX Runtime operations of the domain ai.stn_tf.
 //
-// GridSample(images [N, H, W, C] or [N, D, H, W, C], grid) and Warp(images [N, H, W, C], theta),
-// with the attributes kernel, padding, align_corners; Warp also transform, height and width.
+// GridSample(images [N, H, W, C], grid), GridSample3D(images [N, D, H, W, C], grid),
+// AffineGridSample(images [N, H, W, C], theta [N, 2, 3]) and ProjectiveGridSample(images, theta
+// [N, 8]), with the attributes kernel, padding, align_corners; the last two also height and width.
+// Volumes have a name of their own because a function in a file, which stands in where this library
+// is missing, has one number of dimensions.
 
 #include <cstring>
 #include <memory>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "arguments.h"
 #include "onnxruntime_c.h"
@@ -37,13 +41,15 @@ class SessionThreads final : public Parallel {
 struct Instance {
   const OrtApi* api;
   const char* name;
+  int dimensions;
   Problem problem;
 };
 
 // One variant of an operation: ONNX Runtime joins those of one name.
 struct Op : OrtCustomOp {
   const char* name;
-  bool theta;
+  Points source;
+  int dimensions;  // Of the points.
   ONNXTensorElementDataType element;
 };
 
@@ -87,14 +93,14 @@ Dtype dtype_of(ONNXTensorElementDataType element) {
 OrtStatus* create(const OrtCustomOp* custom, const OrtApi* api, const OrtKernelInfo* info,
                   void** kernel) {
   const Op& op = *static_cast<const Op*>(custom);
-  auto made = std::make_unique<Instance>(Instance{api, op.name, {}});
+  auto made = std::make_unique<Instance>(Instance{api, op.name, op.dimensions, {}});
   Problem& problem = made->problem;
   problem.dtype = dtype_of(op.element);
   std::string error = read_kernel(text_attribute(api, info, "kernel", "bilinear"), problem);
   if (error.empty()) error = read_padding(text_attribute(api, info, "padding", "zeros"), problem);
   problem.align_corners = number_attribute(api, info, "align_corners") != 0;
-  if (error.empty() && op.theta) {
-    error = read_transform(text_attribute(api, info, "transform", "affine"), problem);
+  problem.source = op.source;
+  if (op.source != Points::kGrid) {
     problem.output[1] = number_attribute(api, info, "height");
     problem.output[2] = number_attribute(api, info, "width");
   }
@@ -129,6 +135,10 @@ OrtStatus* compute(const Instance& kernel, OrtKernelContext* context) {
   if (OrtStatus* status = get_input(api, context, 1, points_shape, &points)) return status;
   std::string error = problem.theta_size() ? read_theta_shapes(images_shape, points_shape, problem)
                                            : read_grid_shapes(images_shape, points_shape, problem);
+  if (error.empty() && problem.dimensions != kernel.dimensions) {
+    error = "`images` must have rank " + std::to_string(kernel.dimensions + 2) + ", but it has rank " +
+            std::to_string(images_shape.size());
+  }
   if (!error.empty()) return failure(api, kernel.name, error);
   const Shape shape = output_shape(points_shape, problem);
   OrtValue* value = nullptr;
@@ -151,11 +161,12 @@ OrtStatus* compute_or_fail(void* state, OrtKernelContext* context) {
   }
 }
 
-Op make_op(const char* name, bool theta, ONNXTensorElementDataType element) {
+Op make_op(const char* name, Points source, int dimensions, ONNXTensorElementDataType element) {
   Op op{};
   op.version = kOrtApiVersion;
   op.name = name;
-  op.theta = theta;
+  op.source = source;
+  op.dimensions = dimensions;
   op.element = element;
   op.GetName = [](const OrtCustomOp* op) { return static_cast<const Op*>(op)->name; };
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
@@ -187,6 +198,19 @@ Op make_op(const char* name, bool theta, ONNXTensorElementDataType element) {
   return op;
 }
 
+std::vector<Op> make_ops() {
+  std::vector<Op> ops;
+  for (ONNXTensorElementDataType element :
+       {ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE}) {
+    ops.push_back(make_op("GridSample", Points::kGrid, 2, element));
+    ops.push_back(make_op("GridSample3D", Points::kGrid, 3, element));
+    ops.push_back(make_op("AffineGridSample", Points::kAffine, 2, element));
+    ops.push_back(make_op("ProjectiveGridSample", Points::kProjective, 2, element));
+  }
+  return ops;
+}
+
 }  // namespace
 }  // namespace stn_tf
 
@@ -201,16 +225,7 @@ extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(
                                 base->GetVersionString() + "; upgrade onnxruntime.";
     return ort::CreateStatus::call(base->GetApi(1), ORT_FAIL, message.c_str());
   }
-  static const Op ops[] = {
-      make_op("GridSample", false, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT),
-      make_op("GridSample", false, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16),
-      make_op("GridSample", false, ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16),
-      make_op("GridSample", false, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE),
-      make_op("Warp", true, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT),
-      make_op("Warp", true, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16),
-      make_op("Warp", true, ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16),
-      make_op("Warp", true, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE),
-  };
+  static const std::vector<Op> ops = make_ops();
   OrtCustomOpDomain* domain = nullptr;
   if (OrtStatus* status = ort::CreateCustomOpDomain::call(api, kDomain, &domain)) return status;
   for (const Op& op : ops) {
