@@ -48,6 +48,45 @@ class Sampler(_Part):
     output_size: tuple[int, ...]
 
 
+class TensorInfo(_Part):
+    """Shape and type of an input; the first dimension, the batch, is None."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class OnnxInfo(_Part):
+    """How `model.onnx` was written.
+
+    Attributes:
+        sampler: `dual`, `standard` or `custom`.
+    """
+
+    target: str
+    sampler: str
+    opset: int
+    precision: Literal["float32", "float16", "int8"] = "float32"
+
+
+class Accuracy(_Part):
+    """What less precision than float32 costs.
+
+    Attributes:
+        images: How many were classified.
+        error_percent: Of `model.onnx`; where there are no labels, how often it disagrees with the
+            live model.
+        float32_error_percent: The same of the live model.
+        largest_difference: Between the logits of both.
+        labelled: Whether the images have labels.
+    """
+
+    images: int
+    error_percent: float
+    float32_error_percent: float
+    largest_difference: float
+    labelled: bool
+
+
 class ParityRow(_Part):
     """How far one output of one file is from the live model.
 
@@ -71,6 +110,9 @@ class Manifest(_Part):
     """The record of an export.
 
     Attributes:
+        classes: The names of the classes; empty for a model that is no classifier.
+        input: The images that a classifier of images takes; None for other models.
+        inputs: All inputs of `serving_default` by name.
         signatures: Name of each signature -> names of its outputs.
         sha256: Hash of every other file, by its path in the version directory.
     """
@@ -79,14 +121,31 @@ class Manifest(_Part):
     experiment: str
     model: str
     classes: tuple[str, ...]
-    input: InputImages
+    input: InputImages | None
+    inputs: dict[str, TensorInfo] = Field(default_factory=dict)
     signatures: dict[str, tuple[str, ...]]
     samplers: tuple[Sampler, ...] = ()
     error_percent: float | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     sha256: dict[str, str] = Field(default_factory=dict)
+    onnx: OnnxInfo | None = None
+    accuracy: Accuracy | None = None
     parity: tuple[ParityRow, ...] = ()
     created: datetime
+
+    @property
+    def images(self) -> InputImages:
+        """The images that a classifier of images takes.
+
+        Raises:
+            ModelError: If the model is another.
+        """
+        if self.input is None:
+            raise ModelError(
+                f"The model {self.model} is no classifier of images: it takes "
+                f"{', '.join(self.inputs)}. Call its signatures with a TensorFlow Serving client."
+            )
+        return self.input
 
 
 def read_manifest(version_dir: Path) -> Manifest:

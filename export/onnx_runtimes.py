@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_grid_sample
@@ -16,11 +17,17 @@ Answers = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 _ERRORS_ONLY = 3
 
 
-def onnx_runtime(serialized: bytes) -> Answers:
-    """Returns a function from named inputs to named outputs, on ONNX Runtime's CPU provider."""
+def onnx_runtime(serialized: bytes, *, ours: bool = True) -> Answers:
+    """Returns a function from named inputs to named outputs, on ONNX Runtime's CPU provider.
+
+    Args:
+        serialized: The file.
+        ours: Whether the session gets our operations.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    register_sampler(options)
+    if ours:
+        register_sampler(options)
     session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
@@ -39,7 +46,9 @@ def register_sampler(options: onnxruntime.SessionOptions) -> None:
 
 def reference_evaluator(serialized: bytes) -> Answers:
     """Returns a function from named inputs to named outputs, in NumPy and Python loops: slow."""
-    evaluator = ReferenceEvaluator(onnx.load_from_string(serialized), new_ops=[GridSample])
+    # onnx 1.23 does not hand `new_ops` on to the functions within a file.
+    model = onnx.inliner.inline_local_functions(onnx.load_from_string(serialized))
+    evaluator = ReferenceEvaluator(model, new_ops=[GridSample])
 
     def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         # Masked-out infinities are part of the cases.

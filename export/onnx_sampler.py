@@ -1,10 +1,21 @@
-"""Writes a sampler's carrier as ONNX: Transpose, GridSample, Transpose."""
+"""Writes a sampler's carrier as one node of the domain `ai.stn_tf`.
+
+Its attributes `kernel`, `padding`, `align_corners`, and `height` and `width` of the two that take
+matrices, are the semantics, which our library for ONNX Runtime reads. Those that begin with `body_`
+tell the function that stands in for the node elsewhere (export/onnx_functions.py) how to say the
+same with ONNX's GridSample.
+"""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto
+
+DOMAIN = "ai.stn_tf"
+GRID_SAMPLE, GRID_SAMPLE_3D = "GridSample", "GridSample3D"
+AFFINE, PROJECTIVE = "AffineGridSample", "ProjectiveGridSample"
 
 # Beyond this, in normalised coordinates, every kernel reads nothing but padding: the farthest tap
 # of the widest kernel leaves a two-pixel image with aligned corners at 5.
@@ -13,90 +24,124 @@ _OUTSIDE = 8.0
 _OUTSIDE_REFLECTED = 1e4
 
 
-def grid_sample_handler(ctx: Any, node: Any, name: str, args: Any) -> None:
+def body_attributes(
+    kernel: str, padding: str, align_corners: bool, sizes: Sequence[int]
+) -> dict[str, Any]:
+    """Returns how ONNX's GridSample reads images of `sizes` alike.
+
+    Sizes are (H, W) or (D, H, W), -1 where unknown.
+
+    ONNX Runtime up to 1.26 reads an arbitrary pixel where a point is NaN, infinite or beyond 2**31
+    pixels, so points are first moved into [`body_low`, `body_high`], per axis x, y(, z), NaN to its
+    lower end. ONNX Runtime's fast path on CPUs is for bilinear with zeros and without aligned
+    corners only: `body_scale` turns aligned points into others, and moving points to the outermost
+    centres turns border into zeros.
+    """
+    mode, fallback, aligned = kernel, padding, align_corners
+    limit = _OUTSIDE_REFLECTED if padding == "reflection" else _OUTSIDE
+    axes = list(reversed(sizes))
+    low, high, scale = [-limit] * len(axes), [limit] * len(axes), [1.0] * len(axes)
+    if kernel == "bilinear" and padding != "reflection" and min(axes) > 1:
+        if padding == "border":
+            edges = [1.0 if align_corners else 1.0 - 1.0 / size for size in axes]
+            low, high, fallback = [-edge for edge in edges], edges, "zeros"
+        if align_corners:
+            scale, aligned = [(size - 1.0) / size for size in axes], False
+    return {
+        "body_mode": mode,
+        "body_padding_mode": fallback,
+        "body_align_corners": int(aligned),
+        "body_low": low,
+        "body_high": high,
+        "body_scale": scale,
+    }
+
+
+def sampler_handler(ctx: Any, node: Any, name: str, args: Any) -> None:
     """Replaces a carrier node in tf2onnx's graph.
 
-    ONNX Runtime up to 1.26 reads an arbitrary pixel where a point is NaN, infinite or beyond
-    2**31 pixels, and so do the bodies of GridSample that cast to an integer first; IsNaN, Where and
-    Clip make such points read as outside on every runtime. GridSample is float32 only in most
-    runtimes, so other images are cast around it, as the portable sampler computes them.
+    GridSample is float32 only in most runtimes, so other images are cast around it, as the portable
+    sampler computes them.
     """
-    from tf2onnx import utils
-
-    semantics = json.loads(node.get_attr_value("token"))
-    images, grid = node.input
+    token = json.loads(node.get_attr_value("token"))
+    kernel, padding, aligned = (token[key] for key in ("kernel", "padding", "align_corners"))
+    images, points = node.input
     output = node.output[0]
-    dtype = ctx.get_dtype(output)
-    image_shape = ctx.get_shape(images)
-    sizes = image_shape[1:-1]
-    points = ctx.get_shape(grid)
-    channels_first_shape = [image_shape[0], image_shape[-1], *sizes]
-    crops_shape = [points[0], image_shape[-1], *points[1:-1]]
+    dtype, shape = ctx.get_dtype(output), ctx.get_shape(output)
+    sizes = ctx.get_shape(images)[1:-1]
     ctx.remove_node(node.name)
 
-    def make(op: str, inputs: list[str], shape: list[int], dtype: int, **attributes: Any) -> str:
-        # tf2onnx's optimisers need the shape and type of every tensor.
-        made = ctx.make_node(op, inputs, attr=attributes, shapes=[shape], dtypes=[dtype])
+    def cast(value: str, to: int) -> str:
+        if ctx.get_dtype(value) == to:
+            return value
+        made = ctx.make_node(
+            "Cast", [value], attr={"to": to}, shapes=[ctx.get_shape(value)], dtypes=[to]
+        )
         result: str = made.output[0]
         return result
 
+    images, points = cast(images, TensorProto.FLOAT), cast(points, TensorProto.FLOAT)
+    if kernel == "bicubic" and padding == "border":
+        points = _into_image(ctx, name, points, sizes, aligned)
+    if token["transform"] is not None:
+        operation = AFFINE if token["transform"] == "affine" else PROJECTIVE
+        size = dict(zip(("height", "width"), token["size"], strict=True))
+    else:
+        operation, size = (GRID_SAMPLE if len(sizes) == 2 else GRID_SAMPLE_3D), {}
+    attributes = {
+        **{"kernel": kernel, "padding": padding, "align_corners": int(aligned), **size},
+        **body_attributes(kernel, padding, aligned, sizes),
+    }
+    single = dtype == TensorProto.FLOAT
+    sampled = ctx.make_node(
+        operation,
+        [images, points],
+        attr=attributes,
+        domain=DOMAIN,
+        name=name if single else None,
+        outputs=[output] if single else None,
+        shapes=[shape],
+        dtypes=[TensorProto.FLOAT],
+    )
+    if not single:
+        ctx.make_node(
+            "Cast",
+            [sampled.output[0]],
+            attr={"to": dtype},
+            outputs=[output],
+            shapes=[shape],
+            dtypes=[dtype],
+        )
+
+
+def _into_image(ctx: Any, name: str, grid: str, sizes: Sequence[int], aligned: bool) -> str:
+    """Moves points outside the image to the centre of the nearest pixel.
+
+    ONNX applies the bicubic kernel there; ONNX Runtime 1.26 applies it where the point is. Moved
+    before the node, points read alike on both. Remove when ONNX Runtime moves them.
+    """
+    from tf2onnx import utils
+
+    if min(sizes) < 1:
+        raise ValueError("bicubic with padding border needs images of a known size")
+    shape = ctx.get_shape(grid)
+
     def on_grid(op: str, *inputs: str, dtype: int = TensorProto.FLOAT) -> str:
-        return make(op, list(inputs), points, dtype)
+        # tf2onnx's optimisers need the shape and type of every tensor.
+        made = ctx.make_node(op, list(inputs), shapes=[shape], dtypes=[dtype])
+        result: str = made.output[0]
+        return result
 
     def constant(value: float | list[float]) -> str:
         unique = utils.make_name(f"{name}_constant")
         made: str = ctx.make_const(unique, np.asarray(value, np.float32)).output[0]
         return made
 
-    if dtype != TensorProto.FLOAT:
-        images = make("Cast", [images], image_shape, TensorProto.FLOAT, to=TensorProto.FLOAT)
-    if ctx.get_dtype(grid) != TensorProto.FLOAT:
-        grid = make("Cast", [grid], points, TensorProto.FLOAT, to=TensorProto.FLOAT)
-    limit = _OUTSIDE_REFLECTED if semantics["padding"] == "reflection" else _OUTSIDE
-    low, high = constant(-limit), constant(limit)
-    grid = on_grid("Where", on_grid("IsNaN", grid, dtype=TensorProto.BOOL), low, grid)
-    grid = on_grid("Clip", grid, low, high)
-    if semantics["kernel"] == "bicubic" and semantics["padding"] == "border":
-        # ONNX moves a point outside the image to the centre of the nearest pixel and then applies
-        # the kernel; ONNX Runtime 1.26 applies the kernel where the point is. Moved here, points
-        # read alike on both. Remove when ONNX Runtime moves them.
-        if min(sizes) < 1:
-            raise ValueError("bicubic with padding border needs images of a known size")
-        shifted = on_grid("Add", grid, constant(1.0))
-        left = on_grid("Less", shifted, constant(0.0), dtype=TensorProto.BOOL)
-        right = on_grid("Greater", shifted, constant(2.0), dtype=TensorProto.BOOL)
-        outside = on_grid("Or", left, right, dtype=TensorProto.BOOL)
-        edge = [1.0 if semantics["align_corners"] else 1.0 - 1.0 / size for size in sizes[::-1]]
-        centre = on_grid("Min", grid, constant(edge))
-        centre = on_grid("Max", centre, constant([-value for value in edge]))
-        grid = on_grid("Where", outside, centre, grid)
-    axes = list(range(1, len(sizes) + 1))
-    crops = make(
-        "GridSample",
-        [
-            make(
-                "Transpose",
-                [images],
-                channels_first_shape,
-                TensorProto.FLOAT,
-                perm=[0, len(sizes) + 1, *axes],
-            ),
-            grid,
-        ],
-        crops_shape,
-        TensorProto.FLOAT,
-        mode=semantics["kernel"],
-        padding_mode=semantics["padding"],
-        align_corners=int(semantics["align_corners"]),
-    )
-    if dtype != TensorProto.FLOAT:
-        crops = make("Cast", [crops], crops_shape, dtype, to=dtype)
-    ctx.make_node(
-        "Transpose",
-        [crops],
-        attr={"perm": [0, *(axis + 1 for axis in axes), 1]},
-        name=name,
-        outputs=[output],
-        shapes=[[*points[:-1], image_shape[-1]]],
-        dtypes=[dtype],
-    )
+    shifted = on_grid("Add", grid, constant(1.0))
+    left = on_grid("Less", shifted, constant(0.0), dtype=TensorProto.BOOL)
+    right = on_grid("Greater", shifted, constant(2.0), dtype=TensorProto.BOOL)
+    outside = on_grid("Or", left, right, dtype=TensorProto.BOOL)
+    edge = [1.0 if aligned else 1.0 - 1.0 / size for size in sizes[::-1]]
+    centre = on_grid("Min", grid, constant(edge))
+    centre = on_grid("Max", centre, constant([-value for value in edge]))
+    return on_grid("Where", outside, centre, grid)

@@ -1,8 +1,10 @@
 """What the files are compared on: real images, and inputs that break samplers."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from stn_tf.geometry import affine_grid
@@ -11,6 +13,9 @@ from stn_tf.geometry import affine_grid
 BATCHES = (1, 2, 7)
 # So many real images make up the three batches.
 REAL_IMAGES = sum(BATCHES)
+
+
+Feeds = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,42 +27,81 @@ class Case:
     """
 
     name: str
-    images: np.ndarray
+    feeds: Feeds
     real: bool = False
 
+    def __len__(self) -> int:
+        return len(next(iter(self.feeds.values())))
 
-def real_cases(images: np.ndarray, kind: str = "real") -> list[Case]:
-    """Splits `REAL_IMAGES` images, of a kind (`real`, `made-up`), into batches of 1, 2 and 7."""
+
+def real_cases(feeds: Feeds, kind: str = "real images") -> list[Case]:
+    """Splits `REAL_IMAGES` examples, of a kind (`real images`), into batches of 1, 2 and 7."""
     ends = np.cumsum(BATCHES)
     return [
-        Case(f"{kind} images, batch {size}", images[end - size : end], real=True)
+        Case(
+            f"{kind}, batch {size}",
+            {name: values[end - size : end] for name, values in feeds.items()},
+            real=True,
+        )
         for size, end in zip(BATCHES, ends, strict=True)
     ]
 
 
-def adversarial_case(images: np.ndarray) -> Case:
+def made_up(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+    """Returns examples for inputs of which nothing is known but shapes and types."""
+    rng = np.random.default_rng(3)
+    feeds = {}
+    for name, spec in inputs.items():
+        shape = (REAL_IMAGES, *spec.shape[1:])
+        dtype = spec.dtype.as_numpy_dtype
+        if _is_images(shape, dtype) and len(shape) == 4:
+            # Smooth, as photographs are: noise is among the adversarial images.
+            coarse = rng.uniform(size=(REAL_IMAGES, 6, 6, shape[-1])).astype(np.float32)
+            smooth = tf.image.resize(coarse, shape[1:3], method="bilinear").numpy()
+            feeds[name] = smooth.astype(dtype)
+        elif np.issubdtype(dtype, np.floating):
+            feeds[name] = rng.uniform(size=shape).astype(dtype)
+        else:
+            feeds[name] = rng.integers(0, 2, shape).astype(dtype)
+    return feeds
+
+
+def adversarial_case(feeds: Feeds) -> Case:
     """Images in 0..1 at the edge of what the model can be given, as one batch of 7.
 
     Black, white, noise, single pixels (the highest frequency), one lit corner, and a real image
-    pushed half out of the picture and upside down.
+    pushed half out of the picture and upside down. Inputs that are no images stay as they are.
     """
-    height, width, _ = shape = images.shape[1:]
+    hard = {
+        name: _hard(values) if _is_images(values.shape, values.dtype) else values[:7]
+        for name, values in feeds.items()
+    }
+    return Case("adversarial images, batch 7", hard)
+
+
+def _is_images(shape: Sequence[int], dtype: npt.DTypeLike) -> bool:
+    return len(shape) in (4, 5) and np.issubdtype(dtype, np.floating)
+
+
+def _hard(images: np.ndarray) -> np.ndarray:
+    height, width = images.shape[1:3]
+    shape = images.shape[1:]
     rng = np.random.default_rng(0)
-    rows, columns, _ = np.indices(shape)
+    places = np.indices(shape)[:-1]  # All but the channel.
     corner = np.zeros(shape)
-    corner[0, 0] = 1.0
+    corner[(0,) * (len(shape) - 1)] = 1.0
     pushed = np.zeros(shape)
     pushed[: height - height // 2, : width - width // 2] = images[0, height // 2 :, width // 2 :]
     hard: list[np.ndarray] = [
         np.zeros(shape),
         np.ones(shape),
         rng.uniform(size=shape),
-        np.asarray((rows + columns) % 2.0),
+        np.asarray(places.sum(axis=0) % 2.0),
         corner,
         pushed,
         images[0, ::-1, ::-1],
     ]
-    return Case("adversarial images, batch 7", np.stack(hard).astype(np.float32))
+    return np.stack(hard).astype(images.dtype)
 
 
 def sampler_cases(kernel: str, padding: str, align_corners: bool) -> dict[str, np.ndarray]:

@@ -1,23 +1,24 @@
-"""Finds the samplers in a TensorFlow graph, by the annotation that `grid_sample` leaves there.
+"""Finds the samplers in a TensorFlow graph, by the annotations that they leave there.
 
-The sampler is a function of the graph's library with the attribute `_implements`. For a converter,
-its body is replaced by one carrier node that holds the semantics, so that whatever the body was,
-one node is left, which the converter maps to the target's own sampler.
+A sampler is a function of the graph's library with the attribute `_implements`: `grid_sample`
+takes images and a grid, and a `warp` by matrices, which has a `grid_sample` inside, images and
+matrices. Whatever the body of such a function is, it may be replaced by another that computes the
+same: a carrier for a converter, or faster operations for a SavedModel.
 """
 
+import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2
+from tensorflow.python.eager import context
 
-from stn_tf.sampling.grid_sample import IMPLEMENTS
+from stn_tf.sampling.grid_sample import IMPLEMENTS as GRID_SAMPLE
+from stn_tf.sampling.warp import IMPLEMENTS as WARP
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
-
-# Survives freezing and graph optimisers, is never executed, and has an attribute for any text.
-# (Attributes on other nodes, names of functions and Identity nodes do not survive.)
-CARRIER = "PyFuncStateless"
 
 
 class Semantics(NamedTuple):
@@ -28,23 +29,68 @@ class Semantics(NamedTuple):
     align_corners: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class SamplerFunction:
+    """An annotated function in a graph's library.
+
+    Attributes:
+        transform: Of a warp, the family of its matrices; None for a `grid_sample`.
+        size: Of a warp, the height and width of its output.
+        function: Images and points, or matrices, are its arguments, samples its only output.
+    """
+
+    semantics: Semantics
+    transform: str | None
+    size: tuple[int, ...]
+    function: function_pb2.FunctionDef
+
+    def argument_shape(self, index: int) -> tf.TensorShape:
+        """Returns what is known of the shape of an argument."""
+        shapes = self.function.arg_attr[index].attr["_output_shapes"].list.shape
+        return tf.TensorShape(shapes[0]) if shapes else tf.TensorShape(None)
+
+    def argument_dtype(self, index: int) -> tf.DType:
+        """Returns the type of an argument."""
+        return tf.as_dtype(self.function.signature.input_arg[index].type)
+
+
+# Returns the new body of a sampler: a function with the same arguments and output, or None where
+# it shall stay as it is.
+NewBody: TypeAlias = Callable[[SamplerFunction], function_pb2.FunctionDef | None]
+
+
+def samplers_in(library: function_pb2.FunctionDefLibrary) -> Iterator[SamplerFunction]:
+    """Yields the samplers of a library; a warp comes beside the `grid_sample` inside it."""
+    for function in library.function:
+        text = function.attr["_implements"].s.decode() if "_implements" in function.attr else ""
+        name, _, options = text.partition(" ")
+        if name not in (GRID_SAMPLE, WARP):
+            continue
+        found = json.loads(options)
+        semantics = Semantics(*(found[field] for field in Semantics._fields))
+        transform, size = found.get("transform"), tuple(found.get("size", ()))
+        yield SamplerFunction(semantics, transform, size, function)
+
+
 def semantics_in(function: ConcreteFunction) -> tuple[Semantics, ...]:
     """Returns the different semantics of the samplers in a concrete function, sorted."""
-    library = function.graph.as_graph_def().library.function
-    found = {_semantics(part) for part in library}
-    return tuple(sorted(semantics for semantics in found if semantics is not None))
+    library = function.graph.as_graph_def().library
+    return tuple(sorted({sampler.semantics for sampler in samplers_in(library)}))
 
 
-def with_carriers(
-    function: ConcreteFunction,
-) -> ConcreteFunction:
-    """Returns the same concrete function with carriers in place of samplers.
+def with_bodies(function: ConcreteFunction, new_body: NewBody) -> ConcreteFunction:
+    """Returns the same concrete function with other bodies in its samplers.
 
     Args:
         function: A concrete function, fresh or out of a loaded SavedModel.
+        new_body: Gives the body of a sampler. A warp's is asked for beside those within it.
     """
     graph = function.graph
-    graph_def = _replaced(graph.as_graph_def())
+    graph_def = _replaced(graph.as_graph_def(), new_body)
+    # Importing a graph adds its functions to the graph only; they are called, and saved, from here.
+    for definition in graph_def.library.function:
+        if not context.context().has_function(definition.signature.name):
+            context.context().add_function_def(definition)
     outputs = [tensor.name for tensor in graph.outputs]
     captured = {id(inner): outer for outer, inner in graph.captures}
     arguments = [tensor for tensor in graph.inputs if id(tensor) not in captured]
@@ -67,26 +113,17 @@ def with_carriers(
     return tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
 
 
-def _semantics(function: function_pb2.FunctionDef) -> Semantics | None:
-    """What the annotation says, or None if the function is no sampler."""
-    text = function.attr["_implements"].s.decode() if "_implements" in function.attr else ""
-    name, _, semantics = text.partition(" ")
-    return Semantics(**json.loads(semantics)) if name == IMPLEMENTS else None
-
-
-def _replaced(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
+def _replaced(graph_def: graph_pb2.GraphDef, new_body: NewBody) -> graph_pb2.GraphDef:
     renamed: dict[str, str] = {}
-    for function in graph_def.library.function:
-        semantics = _semantics(function)
-        if semantics is None:
+    for sampler in list(samplers_in(graph_def.library)):
+        body = new_body(sampler)
+        if body is None:
             continue
         # A name of its own: TensorFlow keeps one function of a name for the whole process.
-        renamed[function.signature.name] = (
-            f"stn_tf_carrier_{len(renamed)}_{function.signature.name}"
-        )
-        function.signature.name = renamed[function.signature.name]
-        del function.attr["_implements"]
-        _carry(function, semantics)
+        old = sampler.function.signature.name
+        renamed[old] = f"stn_tf_{len(renamed)}_{body.signature.name}_{old}"
+        body.signature.name = renamed[old]
+        sampler.function.CopyFrom(body)
     bodies = [function.node_def for function in graph_def.library.function]
     for node in (node for nodes in (graph_def.node, *bodies) for node in nodes):
         for value in node.attr.values():
@@ -94,23 +131,3 @@ def _replaced(graph_def: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
                 if callee.name in renamed:
                     callee.name = renamed[callee.name]
     return graph_def
-
-
-def _carry(function: function_pb2.FunctionDef, semantics: Semantics) -> None:
-    """Replaces the body of a sampler's function by a carrier."""
-    images, grid = function.signature.input_arg
-    (output,) = function.signature.output_arg
-    del function.node_def[:], function.signature.control_output[:]
-    function.control_ret.clear()
-    carrier = function.node_def.add(name="carrier", op=CARRIER, input=[images.name, grid.name])
-    carrier.attr["token"].s = json.dumps(semantics._asdict()).encode()
-    carrier.attr["Tin"].list.type.extend([images.type, grid.type])
-    carrier.attr["Tout"].list.type.append(output.type)
-    # The carrier does not know its shape: the grid's points and the images' channels.
-    image_shape, grid_shape = (
-        function.arg_attr[index].attr["_output_shapes"].list.shape[0] for index in (0, 1)
-    )
-    shaped = function.node_def.add(name="shaped", op="EnsureShape", input=["carrier:output:0"])
-    shaped.attr["T"].type = output.type
-    shaped.attr["shape"].shape.dim.extend([*grid_shape.dim[:-1], image_shape.dim[-1]])
-    function.ret[output.name] = "shaped:output:0"

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import keras
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
-from stn_tf.export.network import DEFAULT_OUTPUTS, Network, inspect
+from stn_tf.export.network import IMAGES, Network
+from stn_tf.export.source import Source, load_network
+from stn_tf.export.stock_samplers import with_stock_samplers
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
@@ -20,22 +21,27 @@ _DECODED_CHANNELS = (1, 3, 4)
 
 
 def saved_model(
-    model: keras.Model | Network,
+    model: Source,
     path: Path | str,
     *,
     input_shape: Sequence[int] | None = None,
+    xla: bool = False,
 ) -> dict[str, tuple[str, ...]]:
-    """Writes the SavedModel of a Keras model into a new folder.
+    """Writes the SavedModel of a model into a new folder.
 
-    Signatures, all with a free batch dimension: `serving_default` (`images` -> `logits`,
-    `probabilities`, `class`); `serving_bytes` (`image_bytes`, encoded images of any size -> the
-    same), for 1, 3 or 4 channels; with spatial transformers also `localize` (`images` -> `theta`,
-    `corners`) and `rectify` (`images` -> `crops`).
+    Signatures, all with a free batch dimension: `serving_default` (for a classifier `images` ->
+    `logits`, `probabilities`, `class`); `serving_bytes` (`image_bytes`, encoded images of any size
+    -> the same), for classifiers of images with 1, 3 or 4 channels; with spatial transformers also
+    `localize` (-> `theta`, `corners`) and `rectify` (-> `crops`). The other signatures of a
+    SavedModel stay as they are.
 
     Args:
-        model: A classifier, with any number of samplers in it.
+        model: A Keras model, a `.keras` file, a SavedModel or run folder, or what `load_network`
+            returns, with any number of samplers.
         path: The folder.
-        input_shape: Height, width and channels; needed if the model does not know them.
+        input_shape: The shape of one image; needed if the model does not know it.
+        xla: Whether the server compiles with XLA: then samplers are gathers, because the faster
+            operations have no XLA kernels everywhere.
 
     Returns:
         The names of the signatures and of their outputs.
@@ -43,14 +49,21 @@ def saved_model(
     Raises:
         ExportError: If the model needs what TensorFlow Serving does not have.
     """
-    network = model if isinstance(model, Network) else inspect(model, input_shape)
+    network = load_network(model, input_shape=input_shape)
     names = signature_outputs(network)
     functions = {name: _signature(network, name, outputs) for name, outputs in names.items()}
-    module = tf.Module()
-    # Only what the signatures read: no optimizer, no seeds of dropout.
-    variables = {id(v): v for function in functions.values() for v in function.graph.variables}
-    module.weights = list(variables.values())
+    functions |= network.others
+    names |= {name: tuple(other.structured_outputs) for name, other in network.others.items()}
     try:
+        functions = {
+            name: _named(function if xla else with_stock_samplers(function), names[name])
+            for name, function in functions.items()
+        }
+        module = tf.Module()
+        module.owner = network.owner
+        # Only what the signatures read: no optimizer, no seeds of dropout.
+        variables = {id(v): v for function in functions.values() for v in function.graph.variables}
+        module.weights = list(variables.values())
         tf.saved_model.save(module, str(path), signatures=functions)
     except (AssertionError, ValueError) as error:
         text = " ".join(str(error).split())
@@ -61,29 +74,46 @@ def saved_model(
 
 def signature_outputs(network: Network) -> dict[str, tuple[str, ...]]:
     """Returns the signatures that a network gets, and the names of their outputs."""
-    names: dict[str, tuple[str, ...]] = {"serving_default": DEFAULT_OUTPUTS}
+    names: dict[str, tuple[str, ...]] = {"serving_default": network.default_outputs}
     if network.samplers:
         names["localize"] = network.names("theta", "corners")
         names["rectify"] = network.names("crops")
-    if network.input_shape[-1] in _DECODED_CHANNELS:
-        names["serving_bytes"] = DEFAULT_OUTPUTS
+    if network.image_shape is not None and network.image_shape[-1] in _DECODED_CHANNELS:
+        names["serving_bytes"] = network.default_outputs
     return names
 
 
-def _signature(network: Network, name: str, outputs: Sequence[str]) -> ConcreteFunction:
-    def from_images(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        values = network.outputs(images)
-        return {output: values[output] for output in outputs}
+def _signature(network: Network, name: str, outputs: tuple[str, ...]) -> ConcreteFunction:
+    """The inputs in order -> the outputs, in order."""
+    if name != "serving_bytes":
+        return network.function(outputs)
+    shape = network.image_shape
+    assert shape is not None
 
-    def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return from_images(_decode(image_bytes, network.input_shape))
+    def from_bytes(image_bytes: tf.Tensor) -> list[tf.Tensor]:
+        found = network.answer({IMAGES: _decode(image_bytes, shape)})
+        return [found[output] for output in outputs]
 
-    encoded = name == "serving_bytes"
-    spec = tf.TensorSpec([None], tf.string, name="image_bytes") if encoded else network.images_spec
-    function = tf.function(
-        from_bytes if encoded else from_images, input_signature=[spec], autograph=False
-    )
+    spec = tf.TensorSpec([None], tf.string, name="image_bytes")
+    function = tf.function(from_bytes, input_signature=[spec], autograph=False)
     return function.get_concrete_function()
+
+
+def _named(function: ConcreteFunction, names: tuple[str, ...]) -> ConcreteFunction:
+    """The same with named outputs, as a signature must be."""
+    captured = {id(inner) for _, inner in function.graph.captures}
+    inputs = [tensor for tensor in function.graph.inputs if id(tensor) not in captured]
+    specs = [tf.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in inputs]
+
+    def body(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+        here = tf.compat.v1.get_default_graph()
+        for variable in function.graph.variables:
+            here.watch_variable(variable)
+        found = function(*values)
+        flat = tf.nest.flatten(found)
+        return dict(zip(names, flat, strict=True))
+
+    return tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
 
 
 def _decode(image_bytes: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import onnx
+import onnx.version_converter
 import tensorflow as tf
+
+from stn_tf.export.onnx_sampler import DOMAIN
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
@@ -40,6 +43,7 @@ def convert(
             graph,
             continue_on_error=False,
             opset=opset,
+            extra_opset=[onnx.helper.make_opsetid(DOMAIN, 1)],
             custom_op_handlers={op: (handler, []) for op, handler in handlers.items()},
             input_names=inputs,
             output_names=outputs,
@@ -79,13 +83,27 @@ def drop_unused_domains(model: onnx.ModelProto) -> None:
     model.opset_import.extend(kept)
 
 
+def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Converts to an opset that tf2onnx 1.17 does not write. Remove when it does."""
+    raised = onnx.version_converter.convert_version(model, opset)
+    modes = {b"bilinear": b"linear", b"bicubic": b"cubic"}
+    for node in raised.graph.node:
+        if node.domain == DOMAIN:
+            for attribute in node.attribute:
+                if attribute.name == "body_mode" and opset >= 20:  # Which renamed them.
+                    attribute.s = modes.get(attribute.s, attribute.s)
+    return raised
+
+
 def set_ir_version(model: onnx.ModelProto) -> None:
     """Sets the oldest file format that the opset allows.
 
     tf2onnx 1.17 writes 8 whatever the opset, and `onnx.version_converter` leaves it. Remove when
     tf2onnx writes opset 20 by itself.
     """
-    model.ir_version = onnx.helper.find_min_ir_version_for(list(model.opset_import))
+    model.ir_version = onnx.helper.find_min_ir_version_for(
+        [entry for entry in model.opset_import if entry.domain != DOMAIN]
+    )
 
 
 @contextlib.contextmanager

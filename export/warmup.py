@@ -1,7 +1,7 @@
 """Warm-up requests: a server replays them when it loads a version, before it takes traffic."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +15,28 @@ _BATCHES = (1, 2)
 
 
 def write_warmup(
-    version_dir: Path, model_name: str, signatures: Iterable[str], images: np.ndarray
+    version_dir: Path, model_name: str, examples: Mapping[str, Mapping[str, np.ndarray]]
 ) -> None:
-    """Writes requests of one and two images for every signature.
+    """Writes requests of one and two examples for every signature.
 
     Args:
         version_dir: The version directory.
         model_name: What the server calls the model.
-        signatures: The signatures; `serving_bytes` gets PNG images.
-        images: `[N, H, W, C]` float32 in 0..1, at least two.
+        examples: For each signature its inputs by name, at least two examples of each;
+            `image_bytes` gets images `[N, H, W, C]` in 0..1, which become PNG.
     """
     path = version_dir / WARMUP_FILE
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature in signatures:
+        for signature, feeds in examples.items():
             for count in _BATCHES:
                 request = predict_pb2.PredictRequest()
                 request.model_spec.name = model_name
                 request.model_spec.signature_name = signature
-                if signature == "serving_bytes":
-                    encoded = tf.constant(encode_png(images[:count]))
-                    request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto(encoded))
-                else:
-                    request.inputs["images"].CopyFrom(tf.make_tensor_proto(images[:count]))
+                for name, values in feeds.items():
+                    some = values[:count]
+                    value = tf.constant(encode_png(some)) if name == "image_bytes" else some
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
                 log = prediction_log_pb2.PredictionLog(
                     predict_log=prediction_log_pb2.PredictLog(request=request)
                 )

@@ -32,7 +32,7 @@ def picture(engine: Engine, inputs: Sequence[Path], *, count: int = 10) -> Figur
             f"`{engine.version_dir}` holds a network without a spatial transformer ("
             f"{manifest.model}): there is nothing to draw."
         )
-    size = manifest.input
+    size = manifest.images
     found = find_inputs(inputs, (size.height, size.width, size.channels), manifest.classes)
     batches, missing = [], count
     for batch in found.batches(min(count, 64)):

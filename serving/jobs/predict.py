@@ -62,7 +62,7 @@ def predict(
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, but it is {batch_size}.")
-    size = engine.manifest.input
+    size = engine.manifest.images
     classes = engine.manifest.classes
     found = find_inputs(inputs, (size.height, size.width, size.channels), classes)
     start, count, known, wrong = time.perf_counter(), 0, 0, 0

@@ -43,7 +43,7 @@ class Engine(ABC):
         Raises:
             InputError: If the shape does not fit the model.
         """
-        wanted = self.manifest.input
+        wanted = self.manifest.images
         shape = (wanted.height, wanted.width, wanted.channels)
         if images.ndim != 4 or images.shape[1:] != shape:
             raise InputError(

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
-from stn_tf.export.network import inspect
+from stn_tf.export.keras_network import inspect
 
 
 def _dense(activation: str | None = None) -> keras.Model:
@@ -18,7 +18,7 @@ def _dense(activation: str | None = None) -> keras.Model:
 def test_softmax_is_not_applied_twice():
     images = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
     model = _dense("softmax")
-    values = inspect(model).outputs(tf.constant(images))
+    values = inspect(model).answer({"images": tf.constant(images)})
     np.testing.assert_allclose(values["probabilities"], model(images), atol=1e-7)
     np.testing.assert_allclose(tf.nn.softmax(values["logits"]), model(images), atol=1e-6)
 
@@ -26,7 +26,7 @@ def test_softmax_is_not_applied_twice():
 def test_logits_get_a_softmax():
     images = np.random.default_rng(0).uniform(size=(5, 4, 4, 1)).astype(np.float32)
     model = _dense()
-    values = inspect(model).outputs(tf.constant(images))
+    values = inspect(model).answer({"images": tf.constant(images)})
     np.testing.assert_array_equal(values["logits"], model(images))
     np.testing.assert_allclose(np.sum(values["probabilities"], axis=1), np.ones(5), atol=1e-6)
 
@@ -45,25 +45,50 @@ def test_subclassed_model_that_was_not_built():
 
     with pytest.raises(ExportError, match="`input_shape` must be given for a model"):
         inspect(Plain())
-    assert inspect(Plain(), (4, 5, 3)).input_shape == (4, 5, 3)
+    assert inspect(Plain(), (4, 5, 3)).image_shape == (4, 5, 3)
 
 
 def test_size_must_be_known():
     images = keras.Input((None, None, 1))
     model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
-    with pytest.raises(ExportError, match=r"known \(height, width, channels\), but it is \(None,"):
+    with pytest.raises(
+        ExportError, match=r"\(height, width, channels\), but it is \(None,"
+    ):
         inspect(model)
-    assert inspect(model, (8, 9, 1)).input_shape == (8, 9, 1)
+    assert inspect(model, (8, 9, 1)).image_shape == (8, 9, 1)
 
 
-def test_two_inputs():
-    inputs = [keras.Input((4, 4, 1)), keras.Input((4, 4, 1))]
-    model = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Add()(inputs)))
-    with pytest.raises(ExportError, match=r"`model` must have one input, .* but it has 2"):
-        inspect(model)
+@pytest.mark.parametrize("structure", ["list", "dict"])
+def test_several_inputs_and_outputs_keep_their_names(structure):
+    one, two = keras.Input((4, 4, 1), name="left"), keras.Input((6,), name="right")
+    inputs = [one, two] if structure == "list" else {"left": one, "right": two}
+    flat = keras.layers.Flatten()(one)
+    outputs = {
+        "sum": keras.layers.Dense(3)(keras.layers.Concatenate()([flat, two])),
+        "picture": keras.layers.Conv2D(2, 3)(one),
+    }
+    model = keras.Model(inputs, outputs)
+    network = inspect(model)
+    assert {name: tuple(spec.shape) for name, spec in network.inputs.items()} == {
+        "left": (None, 4, 4, 1),
+        "right": (None, 6),
+    }
+    assert network.outputs == network.default_outputs == ("sum", "picture")
+    assert network.image_shape is None
+    rng = np.random.default_rng(0)
+    feeds = {name: rng.uniform(size=(2, *spec.shape[1:])) for name, spec in network.inputs.items()}
+    feeds = {name: tf.constant(value, tf.float32) for name, value in feeds.items()}
+    keys = ("left", "right")
+    given = [feeds[key] for key in keys]
+    expected = model(given if structure == "list" else feeds)
+    found = network.answer(feeds)
+    for name in outputs:
+        np.testing.assert_array_equal(found[name], expected[name])
 
 
-def test_output_must_be_one_vector_per_image():
+def test_pictures_as_output():
     images = keras.Input((4, 4, 1))
-    with pytest.raises(ExportError, match=r"one output \[N, classes\] of floats, but it gives"):
-        inspect(keras.Model(images, keras.layers.Conv2D(2, 3)(images)))
+    network = inspect(keras.Model(images, keras.layers.Conv2D(2, 3, name="out")(images)))
+    assert list(network.inputs) == ["images"]
+    assert network.outputs == ("out",)
+    assert not network.classifies

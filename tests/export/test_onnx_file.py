@@ -1,4 +1,4 @@
-"""The ONNX file, in ONNX Runtime: one GridSample for each sampler, and the live model's answers."""
+"""The ONNX file, in ONNX Runtime: one node for each sampler, and the live model's answers."""
 
 import json
 
@@ -10,27 +10,38 @@ import pytest
 import tensorflow as tf
 
 import stn_tf
+from stn_tf import native
 from stn_tf.errors import ExportError
-from stn_tf.export import onnx, saved_model
+from stn_tf.export import OnnxOptions, onnx, onnx_form, saved_model
 from stn_tf.export.onnx_file import convert
 from stn_tf.layers import record_transformations
 
 TRANSFORMS = ("affine", "attention", "similarity", "projective", "tps")
 
 
-def _answers(model: onnx_format.ModelProto, **feeds: np.ndarray) -> dict[str, np.ndarray]:
+def _answers(
+    model: onnx_format.ModelProto, *, ours: bool = False, **feeds: np.ndarray
+) -> dict[str, np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    if ours:
+        options.register_custom_ops_library(native.onnxruntime_library_path())
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def _samplers(model: onnx_format.ModelProto) -> list[onnx_format.NodeProto]:
-    return [node for node in model.graph.node if node.op_type == "GridSample"]
+    return [node for node in onnx_form.nodes(model.graph) if onnx_form.is_sampler(node)]
 
 
-def _sampler_model(shape: list[int | None], dtype: tf.DType = tf.float32, **options: object):
+def _sampler_model(
+    shape: list[int | None],
+    dtype: tf.DType = tf.float32,
+    written: OnnxOptions | None = None,
+    **options: object,
+):
     rank = len(shape) - 2
     specs = [tf.TensorSpec(shape, dtype), tf.TensorSpec([None] * (rank + 1) + [rank], tf.float32)]
     sample = tf.function(
@@ -38,24 +49,34 @@ def _sampler_model(shape: list[int | None], dtype: tf.DType = tf.float32, **opti
         input_signature=specs,
         autograph=False,
     )
-    return convert(sample.get_concrete_function(), ["images", "grid"], ["crops"])
+    return convert(sample.get_concrete_function(), ["images", "grid"], ["crops"], written)
 
 
+_OPERATIONS = {"affine": "AffineGridSample", "attention": "AffineGridSample", "tps": "GridSample"}
+_OPERATIONS |= {"similarity": "AffineGridSample", "projective": "ProjectiveGridSample"}
+
+
+@pytest.mark.parametrize("form", ["dual", "standard", "custom"])
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_every_transform(transform, align_corners, classifier, images, tmp_path):
+def test_every_transform(transform, align_corners, form, classifier, images, tmp_path):
     model = classifier(transform, align_corners=align_corners)
-    onnx(model, tmp_path / "model.onnx")
+    onnx(model, tmp_path / "model.onnx", options=OnnxOptions(sampler=form))
     file = onnx_format.load(tmp_path / "model.onnx")
-    assert len(_samplers(file)) == 1
+    (sampler,) = _samplers(file)
+    if form == "standard":
+        assert (sampler.domain, sampler.op_type) == ("", "GridSample")
+    else:
+        assert (sampler.domain, sampler.op_type) == ("ai.stn_tf", _OPERATIONS[transform])
+    assert bool(file.functions) == (form == "dual")
     # The portable sampler's gathers are gone: what is left picks columns of theta and shapes.
     assert not {"GatherND", "GatherElements"} & {node.op_type for node in file.graph.node}
-    for size in (1, 2, 7):
+    for size, ours in ((1, form == "custom"), (2, True), (7, form == "custom")):
         with record_transformations() as records:
             logits = model(images[:size]).numpy()
         (record,) = records
         assert not np.allclose(record.theta, record.layer.transform.identity(), atol=0.01)
-        answers = _answers(file, images=images[:size])
+        answers = _answers(file, ours=ours, images=images[:size])
         np.testing.assert_allclose(answers["logits"], logits, atol=2e-5)
         np.testing.assert_allclose(answers["theta"], record.theta, atol=1e-5)
         np.testing.assert_allclose(answers["crops"], record.crops, atol=5e-5)
@@ -65,9 +86,12 @@ def test_every_transform(transform, align_corners, classifier, images, tmp_path)
 def test_file_is_what_every_runtime_reads(exported):
     file = onnx_format.load(exported.version_dir / "model.onnx")
     onnx_format.checker.check_model(file, full_check=True)
-    assert [(entry.domain, entry.version) for entry in file.opset_import] == [("", 18)]
+    imports = [(entry.domain, entry.version) for entry in file.opset_import]
+    assert imports == [("", 18), ("ai.stn_tf", 1)]
     assert file.ir_version == 8
-    assert {node.domain for node in file.graph.node} == {""}
+    bodies = [node for function in file.functions for node in function.node]
+    assert [node.op_type for node in bodies].count("GridSample") == 2  # One calls the other.
+    assert "AffineGrid" not in {node.op_type for node in bodies}
     dims = {
         value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in (*file.graph.input, *file.graph.output)
@@ -83,7 +107,9 @@ def test_file_is_what_every_runtime_reads(exported):
     }
     (sampler,) = _samplers(file)
     attributes = {a.name: onnx_format.helper.get_attribute_value(a) for a in sampler.attribute}
-    assert attributes == {"mode": b"bilinear", "padding_mode": b"zeros", "align_corners": 0}
+    semantics = {"kernel": b"bilinear", "padding": b"zeros", "align_corners": 0}
+    semantics |= {"height": 8, "width": 9}
+    assert {k: v for k, v in attributes.items() if not k.startswith("body_")} == semantics
 
 
 def test_file_carries_its_provenance(exported):
@@ -98,7 +124,7 @@ def test_file_carries_its_provenance(exported):
 
 def test_two_transformers_in_series(two_transformers, images, tmp_path):
     file = onnx(two_transformers, tmp_path / "model.onnx")
-    modes = [onnx_format.helper.get_node_attr_value(node, "mode") for node in _samplers(file)]
+    modes = [onnx_format.helper.get_node_attr_value(node, "kernel") for node in _samplers(file)]
     assert modes == [b"bilinear", b"bicubic"]
     with record_transformations() as records:
         logits = two_transformers(images, training=False).numpy()
@@ -171,14 +197,86 @@ def test_half_precision_images_are_sampled_in_float32():
 def test_volumes_get_the_opset_that_has_them():
     file = _sampler_model([None, 3, 4, 5, 2], align_corners=True)
     assert len(_samplers(file)) == 1
-    assert [entry.version for entry in file.opset_import] == [20]
+    assert [entry.version for entry in file.opset_import] == [20, 1]
     assert file.ir_version >= 9
     rng = np.random.default_rng(0)
     volumes = rng.uniform(size=(2, 3, 4, 5, 2)).astype(np.float32)
     grid = rng.uniform(-1.2, 1.2, (2, 2, 3, 4, 3)).astype(np.float32)
-    crops = _answers(file, images=volumes, grid=grid)["crops"]
     expected = stn_tf.grid_sample(volumes, grid, align_corners=True)
+    for ours in (False, True):
+        crops = _answers(file, ours=ours, images=volumes, grid=grid)["crops"]
+        np.testing.assert_allclose(crops, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", [16, 17, 18, 19, 20, 21, 22])
+@pytest.mark.parametrize("form", ["dual", "standard"])
+def test_every_opset(form, opset):
+    written = OnnxOptions(sampler=form, opset=opset)
+    file = _sampler_model([None, 4, 5, 2], written=written, kernel="bicubic")
+    assert file.opset_import[0].version == opset
+    rng = np.random.default_rng(0)
+    pictures = rng.uniform(size=(2, 4, 5, 2)).astype(np.float32)
+    grid = rng.uniform(-1.2, 1.2, (2, 3, 4, 2)).astype(np.float32)
+    expected = stn_tf.grid_sample(pictures, grid, kernel="bicubic")
+    for ours in (False, True):
+        crops = _answers(file, ours=ours, images=pictures, grid=grid)["crops"]
+        np.testing.assert_allclose(crops, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_aligned_corners_take_the_fast_path_of_onnx_runtime(padding):
+    written = OnnxOptions(sampler="standard")
+    file = _sampler_model([None, 4, 5, 2], written=written, padding=padding, align_corners=True)
+    (sampler,) = _samplers(file)
+    attributes = {a.name: onnx_format.helper.get_attribute_value(a) for a in sampler.attribute}
+    assert attributes == {"mode": b"bilinear", "padding_mode": b"zeros", "align_corners": 0}
+    rng = np.random.default_rng(0)
+    pictures = rng.uniform(size=(2, 4, 5, 2)).astype(np.float32)
+    grid = rng.uniform(-1.5, 1.5, (2, 30, 4, 2)).astype(np.float32)
+    expected = stn_tf.grid_sample(pictures, grid, padding=padding, align_corners=True)
+    crops = _answers(file, images=pictures, grid=grid)["crops"]
     np.testing.assert_allclose(crops, expected, atol=1e-5)
+
+
+def test_samplers_of_different_semantics_share_functions():
+    def sample(images: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
+        return [
+            stn_tf.grid_sample(images, grid, kernel=kernel, padding=padding, align_corners=aligned)
+            for kernel, padding, aligned in choices
+        ]
+
+    choices = [("bilinear", "zeros", True), ("nearest", "border", False)]
+    choices += [("bicubic", "reflection", True), ("bicubic", "border", False)]
+    specs = [tf.TensorSpec([None, 4, 5, 2]), tf.TensorSpec([None, None, None, 2])]
+    function = tf.function(sample, input_signature=specs, autograph=False).get_concrete_function()
+    names = [f"crops_{index}" for index in range(4)]
+    file = convert(function, ["images", "grid"], names)
+    assert len(_samplers(file)) == 4
+    assert len(file.functions) == 1
+    rng = np.random.default_rng(0)
+    pictures = rng.uniform(size=(2, 4, 5, 2)).astype(np.float32)
+    grid = rng.uniform(-1.3, 1.3, (2, 6, 7, 2)).astype(np.float32)
+    for ours in (False, True):
+        answers = _answers(file, ours=ours, images=pictures, grid=grid)
+        for name, (kernel, padding, aligned) in zip(names, choices, strict=True):
+            expected = stn_tf.grid_sample(
+                pictures, grid, kernel=kernel, padding=padding, align_corners=aligned
+            )
+            np.testing.assert_allclose(answers[name], expected, atol=1e-5)
+
+
+def test_neighbouring_transposes_are_gone(tmp_path):
+    images = keras.Input((9, 8, 1))
+    features = keras.layers.Conv2D(3, 3)(images)
+    crops = stn_tf.SpatialTransformer(
+        keras.Sequential([keras.layers.Conv2D(2, 3), keras.layers.Flatten()]), "affine", (5, 5)
+    )(features)
+    logits = keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Conv2D(2, 3)(crops)))
+    model = keras.Model(images, logits)
+    file = onnx(model, tmp_path / "model.onnx", options=OnnxOptions(target="tensorrt"))
+    made = {name: node for node in file.graph.node for name in node.output}
+    (sampler,) = _samplers(file)
+    assert made[sampler.input[0]].op_type != "Transpose"
 
 
 class _Foreign(keras.layers.Layer):

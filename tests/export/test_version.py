@@ -28,6 +28,7 @@ def test_version_holds_every_file(exported):
         "variables/variables.data-00000-of-00001",
         "model.onnx",
         "assets.extra/stn_tf.json",
+        "assets.extra/stn_tf_parity.npz",
         "assets.extra/tf_serving_warmup_requests",
     }
     assert exported.version_dir == exported.out / "1"
