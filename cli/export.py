@@ -3,88 +3,165 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stn_tf.cli.options import json_option, run_argument
+from stn_tf.cli.options import json_option
+from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from stn_tf.export.manifest import ParityRow
+    import numpy as np
+
+    from stn_tf.export.manifest import Accuracy
+    from stn_tf.export.network import Network
 
 
 @click.command()
-@run_argument
+@click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
     help="Folder that gets the new version as a sub-folder: 1, then 2, ...",
 )
+@click.option(
+    "--target",
+    default="any",
+    show_default=True,
+    type=click.Choice(["any", "ort-cpu", "ort-cuda", "tensorrt", "openvino", "coreml"]),
+    help="The runtime that model.onnx is for.",
+)
+@click.option(
+    "--sampler",
+    type=click.Choice(["dual", "standard", "custom"]),
+    help="dual: our operation, with a function of standard ones for runtimes without it; "
+    "standard: GridSample; custom: our operation alone.  [default: what suits the target]",
+)
+@click.option("--opset", type=int, help="ONNX opset.  [default: 18, or 20 for volumes]")
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "float16", "int8"]),
+    help="Of model.onnx; the sampler stays float32.",
+)
+@click.option(
+    "--max-accuracy-drop",
+    default=0.3,
+    show_default=True,
+    help="Points of accuracy that less precision may cost.",
+)
+@click.option("--xla", is_flag=True, help="For a TensorFlow Serving that compiles with XLA.")
+@click.option(
+    "--signature",
+    default="serving_default",
+    show_default=True,
+    help="Of a SavedModel: the signature to export.",
+)
+@click.option(
+    "--images",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Images, folders or arrays to compare on; a run has its own.",
+)
+@click.option(
+    "--triton",
+    type=click.Path(path_type=Path),
+    help="Also write model.onnx into this Triton model repository.",
+)
+@click.option(
+    "--serving-config",
+    type=click.Path(path_type=Path),
+    help="Also write models.config and batching.config for TensorFlow Serving into this folder.",
+)
 @json_option
-def command(run: Path, out: Path, as_json: bool) -> None:
-    """Write a run as SavedModel and ONNX.
+def command(
+    source: Path,
+    out: Path,
+    signature: str,
+    images: tuple[Path, ...],
+    triton: Path | None,
+    serving_config: Path | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Write SOURCE as SavedModel and ONNX.
 
-    The new version holds a SavedModel for TensorFlow Serving, model.onnx for ONNX Runtime,
-    warm-up requests and a manifest. Both models are compared with the network of RUN on test
-    images and on hard cases; when one differs, nothing is written. The last line printed is the
-    folder of the version.
+    SOURCE is a run, a .keras file or a SavedModel. The new version holds a SavedModel for
+    TensorFlow Serving, model.onnx, warm-up requests and a manifest. Both models are compared with
+    SOURCE on images and on hard cases; when one differs, nothing is written. The last line printed
+    is the folder of the version.
 
     \b
-    Example:
+    Examples:
       stn-tf export runs/digits-rts-st-cnn-affine --out exports/digits
+      stn-tf export model.keras --out exports/mine --images photos/ --target tensorrt
     """
     import_tensorflow()
     from rich.console import Console
 
     with Console(stderr=True).status("Converting and comparing"):
-        from stn_tf.export import export_run
+        from stn_tf.export import ExportOptions, OnnxOptions, export_model, export_run
 
-        result = export_run(run, out, on_parity=None if as_json else _print_parity)
+        onnx = OnnxOptions(**{key: choices.pop(key) for key in ("target", "sampler", "opset")})
+        options = ExportOptions(onnx=onnx, **choices)
+        show = None if as_json else print_parity
+        from stn_tf.export.source import is_run
+
+        if is_run(source):
+            if images:
+                raise click.UsageError("--images is for other sources: a run has test images.")
+            result = export_run(source, out, options=options, on_parity=show)
+        else:
+            from stn_tf.export import load_network
+
+            network = load_network(source, signature=signature)
+            result = export_model(
+                network, out, images=_read_images(network, images), options=options, on_parity=show
+            )
+    name = out.resolve().name
+    if triton is not None:
+        from stn_tf.export.triton import write_model_repository
+
+        write_model_repository(result.version_dir, triton, name=name)
+    if serving_config is not None:
+        from stn_tf.export.serving_config import write_batching_parameters, write_model_config
+
+        serving_config.mkdir(parents=True, exist_ok=True)
+        write_model_config(serving_config / "models.config", {name: out})
+        write_batching_parameters(serving_config / "batching.config")
     if as_json:
         rows = [row.model_dump() for row in result.manifest.parity]
-        click.echo(json.dumps({"version_dir": str(result.version_dir), "parity": rows}, indent=2))
+        accuracy = result.manifest.accuracy and result.manifest.accuracy.model_dump()
+        found = {"version_dir": str(result.version_dir), "accuracy": accuracy, "parity": rows}
+        click.echo(json.dumps(found, indent=2))
     else:
+        if result.manifest.accuracy is not None:
+            _print_accuracy(result.manifest.accuracy, options.precision)
         click.echo(result.version_dir)
 
 
-# What the columns of the table are called.
-_HEADINGS = {
-    "saved_model": "SavedModel",
-    "saved_model/serving_bytes": "bytes",
-    "onnx_runtime": "ONNX RT",
-    "onnx_reference": "ONNX ref.",
-}
+def _read_images(network: "Network", paths: Sequence[Path]) -> "np.ndarray | None":
+    if not paths:
+        return None
+    import numpy as np
+
+    from stn_tf.serving.jobs.inputs import find_inputs
+
+    (spec, *more) = network.inputs.values()
+    if more or spec.shape.rank != 4:
+        raise click.UsageError("--images is for models that take one batch of images.")
+    height, width, channels = spec.shape[1:]
+    found = find_inputs(paths, (height, width, channels), ())
+    return np.concatenate([batch.images for batch in found.batches(64)])
 
 
-def _print_parity(rows: Sequence["ParityRow"]) -> None:
-    """A line for each output, a column for each file; then every comparison that failed."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    cells: dict[str, dict[str, list[ParityRow]]] = {}
-    for row in rows:
-        cells.setdefault(row.output, {}).setdefault(row.candidate, []).append(row)
-    candidates = list(dict.fromkeys(row.candidate for row in rows))
-    table = Table(title="Largest difference to the live model", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("output", no_wrap=True)
-    for heading in (*(_HEADINGS.get(name, name) for name in candidates), "allowed"):
-        table.add_column(heading, justify="right")
-    for output, by_candidate in cells.items():
-        texts = []
-        for candidate in candidates:
-            found = by_candidate.get(candidate, [])
-            text = f"{max(row.largest_difference for row in found):.1e}" if found else ""
-            texts.append(text if all(row.passed for row in found) else f"[red]{text}")
-        tolerance = min(row.tolerance for found in by_candidate.values() for row in found)
-        table.add_row(output, *texts, f"{tolerance:.0e}")
-    console = Console()
-    console.print(table)
-    for row in rows:
-        if not row.passed:
-            console.print(
-                f"{row.output} of {row.candidate} on {row.case}: {row.largest_difference:.1e}, "
-                f"at most {row.tolerance:.0e} allowed"
-            )
+def _print_accuracy(accuracy: "Accuracy", precision: str) -> None:
+    what = "error" if accuracy.labelled else "classes other than those of the live model"
+    click.echo(
+        f"{precision}: {accuracy.error_percent:.2f} % {what}, float32 "
+        f"{accuracy.float32_error_percent:.2f} %, on {accuracy.images} images; largest difference "
+        f"of logits {accuracy.largest_difference:.1e}"
+    )

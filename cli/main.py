@@ -14,7 +14,8 @@ import stn_tf
 COMMANDS = {
     "train": "Train a network of an experiment.",
     "evaluate": "Measure a trained run on its test images.",
-    "export": "Write a run as SavedModel and ONNX.",
+    "export": "Write a model as SavedModel and ONNX.",
+    "validate": "Compare an exported version with what its model said.",
     "predict": "Run an exported model over images.",
     "plot": "Draw where an exported model looks.",
     "doctor": "Say which sampler is in use, and why.",

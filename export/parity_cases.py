@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from stn_tf.errors import ExportError
 from stn_tf.geometry import affine_grid
 
 # One image, a pair, and an odd number that no vector width divides.
@@ -48,11 +49,20 @@ def real_cases(feeds: Feeds, kind: str = "real images") -> list[Case]:
 
 
 def made_up(inputs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
-    """Returns examples for inputs of which nothing is known but shapes and types."""
+    """Returns examples for inputs of which nothing is known but shapes and types.
+
+    Raises:
+        ExportError: If an input holds text or has an unknown shape.
+    """
     rng = np.random.default_rng(3)
     feeds = {}
     for name, spec in inputs.items():
         shape = (REAL_IMAGES, *spec.shape[1:])
+        if spec.dtype == tf.string or None in shape:
+            raise ExportError(
+                f"The input `{name}` must have numbers and a known shape but for the batch, but it "
+                f"is {spec.dtype.name} {list(spec.shape)}. Give examples of it."
+            )
         dtype = spec.dtype.as_numpy_dtype
         if _is_images(shape, dtype) and len(shape) == 4:
             # Smooth, as photographs are: noise is among the adversarial images.

@@ -4,6 +4,8 @@ The sampler, theta and what leads to the points stay float32: half a pixel of 22
 float16 coordinate can tell. Under int8 the whole localisation network stays float32.
 """
 
+import contextlib
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -102,7 +104,7 @@ def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.Mod
 
     kept = {node.name for node in _around_points(model.graph, stop_at_dense=False)}
     functions = list(model.functions)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "int8.onnx"
         quantize_static(
             model,
@@ -119,6 +121,17 @@ def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.Mod
     if not converted.functions:
         converted.functions.extend(functions)
     return converted
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps ONNX Runtime 1.26 from advising steps that tf2onnx has taken."""
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.getLogger().setLevel(level)
 
 
 def measure(

@@ -85,7 +85,10 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
         files |= onnx_runtimes(model)
     session = _session(model, provider)
     if provider != "cpu":
-        if PROVIDERS[provider] not in available or PROVIDERS[provider] not in session.get_providers():
+        if (
+            PROVIDERS[provider] not in available
+            or PROVIDERS[provider] not in session.get_providers()
+        ):
             raise ExportError(
                 f"`provider` must be one that works here, but {provider} does not: ONNX Runtime "
                 f"has {', '.join(session.get_providers())}. Install a GPU's driver and libraries."
@@ -95,7 +98,9 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
         rows = compare_files(files, expectations)
     found = hashes(folder)
     changed = tuple(
-        name for name in sorted({*manifest.sha256, *found}) if manifest.sha256.get(name) != found.get(name)
+        name
+        for name in sorted({*manifest.sha256, *found})
+        if manifest.sha256.get(name) != found.get(name)
     )
     return Validation(manifest, tuple(rows), changed, _placement(session, model))
 
