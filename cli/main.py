@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": "Measure a trained run on its test images.",
     "export": "Write a model as SavedModel and ONNX.",
     "validate": "Compare an exported version with what its model said.",
+    "inspect": "Say what is in a model file, and what of it surprises in production.",
+    "migrate": "Bring a TensorFlow Addons SavedModel to stock TensorFlow and ONNX.",
     "predict": "Run an exported model over images.",
     "plot": "Draw where an exported model looks.",
     "doctor": "Say which sampler is in use, and why.",

@@ -78,8 +78,8 @@ def command(
     click.echo(f"replaced: {nodes or 'none'}")
     if result.dropped:
         click.echo(f"dropped: {len(result.dropped)} functions and nodes that compute gradients")
-    if result.not_compared:
-        click.echo(f"not compared: {result.not_compared}")
+    for reason in result.not_compared:
+        click.echo(f"not compared: {reason}")
     click.echo(result.version_dir)
 
 

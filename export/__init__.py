@@ -6,6 +6,10 @@
     onnx            only the ONNX file
     load_network    what the others take, from wherever it is
     read_manifest   what an export says about itself (needs no TensorFlow)
+    validate        the comparison with the live model once more
+    migrate         a SavedModel of TensorFlow Addons -> stock operations, and ONNX
+    inspect_model   what is in a model file (ONNX needs no TensorFlow)
+    write_model_repository, write_model_config, write_batching_parameters   for fleets
 
 The names are loaded at first use: readers of manifests do not import TensorFlow.
 """
@@ -16,27 +20,45 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "ExportOptions": "stn_tf.export.targets",
     "ExportResult": "stn_tf.export.version",
+    "Inspection": "stn_tf.export.inspection_result",
     "Manifest": "stn_tf.export.manifest",
+    "MigrationResult": "stn_tf.export.migration",
     "OnnxOptions": "stn_tf.export.targets",
     "ParityRow": "stn_tf.export.manifest",
+    "Validation": "stn_tf.export.validation",
     "export_model": "stn_tf.export.version",
     "export_run": "stn_tf.export.version",
+    "inspect_model": "stn_tf.export.inspection",
     "load_network": "stn_tf.export.source",
+    "migrate": "stn_tf.export.migration",
     "onnx": "stn_tf.export.onnx_file",
     "read_manifest": "stn_tf.export.manifest",
     "saved_model": "stn_tf.export.saved_model_file",
+    "validate": "stn_tf.export.validation",
+    "write_batching_parameters": "stn_tf.export.serving_config",
+    "write_model_config": "stn_tf.export.serving_config",
+    "write_model_repository": "stn_tf.export.triton",
 }
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
+    from stn_tf.export.inspection import inspect_model as inspect_model
+    from stn_tf.export.inspection_result import Inspection as Inspection
     from stn_tf.export.manifest import Manifest as Manifest
     from stn_tf.export.manifest import ParityRow as ParityRow
     from stn_tf.export.manifest import read_manifest as read_manifest
+    from stn_tf.export.migration import MigrationResult as MigrationResult
+    from stn_tf.export.migration import migrate as migrate
     from stn_tf.export.onnx_file import onnx as onnx
     from stn_tf.export.saved_model_file import saved_model as saved_model
+    from stn_tf.export.serving_config import write_batching_parameters as write_batching_parameters
+    from stn_tf.export.serving_config import write_model_config as write_model_config
     from stn_tf.export.source import load_network as load_network
     from stn_tf.export.targets import ExportOptions as ExportOptions
     from stn_tf.export.targets import OnnxOptions as OnnxOptions
+    from stn_tf.export.triton import write_model_repository as write_model_repository
+    from stn_tf.export.validation import Validation as Validation
+    from stn_tf.export.validation import validate as validate
     from stn_tf.export.version import ExportResult as ExportResult
     from stn_tf.export.version import export_model as export_model
     from stn_tf.export.version import export_run as export_run

@@ -100,7 +100,7 @@ def read_expectations(path: Path) -> list[Expectation]:
     """
     found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for key in arrays.files:
                 index, kind, name = (*key.split("/", 2), "")[:3]
                 found.setdefault(index, {}).setdefault(kind, {})[name] = arrays[key]

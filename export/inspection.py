@@ -1,5 +1,6 @@
 """What is in a model file, and what of it will surprise in production."""
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -40,14 +41,14 @@ def inspect_model(path: str | PathLike[str]) -> Inspection:
 
 def _file(path: Path) -> FileInspection:
     if path.suffix == _ONNX:
-        return inspect_onnx(path)
+        return _inspected(path, inspect_onnx)
     if path.name == _SAVED_MODEL:
         return _saved_model(path.parent)
     if path.suffix == _KERAS:
         # Imports TensorFlow.
         from stn_tf.export.inspection_saved_model import inspect_keras
 
-        return inspect_keras(path)
+        return _inspected(path, inspect_keras)
     raise ModelError(
         f"`path` must be {_EXPECTED}, but `{path}` ends in {path.suffix!r}. Rename it if it is one."
     )
@@ -57,14 +58,25 @@ def _saved_model(folder: Path) -> FileInspection:
     # Imports TensorFlow.
     from stn_tf.export.inspection_saved_model import inspect_saved_model
 
-    return inspect_saved_model(folder)
+    return _inspected(folder, inspect_saved_model)
+
+
+def _inspected(path: Path, inspect: Callable[[Path], FileInspection]) -> FileInspection:
+    try:
+        return inspect(path)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        # Readable, but its parts contradict each other: a byte of it changed, perhaps.
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"`{path}` must be a whole model, but it is damaged: {reason}. Export or copy it again."
+        ) from error
 
 
 def _folder(folder: Path) -> Inspection:
     files = []
     if (folder / _SAVED_MODEL).exists():
         files.append(_saved_model(folder))
-    files += [inspect_onnx(path) for path in sorted(folder.glob(f"*{_ONNX}"))]
+    files += [_inspected(path, inspect_onnx) for path in sorted(folder.glob(f"*{_ONNX}"))]
     if not files:
         versions = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name.isdigit())
         cure = f" Its versions are {', '.join(versions)}: name one of them." if versions else ""

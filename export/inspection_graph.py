@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
-from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
+from tensorflow.python.framework import op_def_registry
 
 from stn_tf.export import inspection_flops
 from stn_tf.export.inspection_flops import Shape, dimension, products, size
@@ -32,7 +32,7 @@ class FlatGraph:
 
     Attributes:
         nodes: Without those that samplers are made of.
-        samplers: Their semantics, and the flops of each, None if its size is not known.
+        samplers: Each once: a warp stands for the `grid_sample` within it, too.
     """
 
     def __init__(self, graph_def: graph_pb2.GraphDef, outputs: Iterable[str]) -> None:
@@ -41,8 +41,8 @@ class FlatGraph:
         self._aliases: dict[str, str] = {}
         self._in_sampler: set[str] = set()
         self._samplers: list[_Sampler] = []
-        self._expand(graph_def.node, "", False)
-        needed = self._needed(_flat(name) for name in outputs)
+        self._expand({node.name: node for node in graph_def.node}, "", False)
+        needed = self._needed(_flat(name, {}) for name in outputs)
         self.nodes = [n for n in self._nodes.values() if n.name in needed - self._in_sampler]
         self._graph = self._imported(graph_def, needed)
         made = [s for s in self._samplers if self._node(s.output) in needed]
@@ -59,10 +59,10 @@ class FlatGraph:
         known = [count for count in found if count is not None]
         return sum(known) if len(known) == len(found) else None
 
-    def _expand(self, nodes: Iterable[Any], prefix: str, in_sampler: bool) -> None:
-        for node in nodes:
+    def _expand(self, nodes: Mapping[str, Any], prefix: str, in_sampler: bool) -> None:
+        for node in nodes.values():
             name = prefix + node.name
-            inputs = [prefix + _flat(i) for i in node.input if not i.startswith("^")]
+            inputs = [prefix + _flat(i, nodes) for i in node.input if not i.startswith("^")]
             called = node.attr["f"].func.name if node.op in _CALLS else node.op
             function = self._library.get(called)
             if function is None:
@@ -80,20 +80,20 @@ class FlatGraph:
             if use is not None and not in_sampler:
                 self._samplers.append(_Sampler(use, f"{name}:0"))
             inside = f"{name}/"
-            body, flat_names = function_def_to_graph_def(function)
-            arguments = function.signature.input_arg
-            for argument, given in zip(arguments, inputs, strict=True):
+            body = {inner.name: inner for inner in function.node_def}
+            for argument, given in zip(function.signature.input_arg, inputs, strict=True):
                 self._aliases[f"{inside}{argument.name}:0"] = given
             for index, output in enumerate(function.signature.output_arg):
-                flat = inside + _flat(flat_names[function.ret[output.name]])
-                self._aliases[f"{name}:{index}"] = flat
-            # The first nodes of a body stand for its arguments.
-            self._expand(body.node[len(arguments) :], inside, in_sampler or use is not None)
+                returned = _flat(function.ret[output.name], body)
+                self._aliases[f"{name}:{index}"] = inside + returned
+            self._expand(body, inside, in_sampler or use is not None)
 
     def _resolved(self, tensor: str) -> str:
-        while tensor in self._aliases:
+        for _ in range(len(self._aliases) + 1):
+            if tensor not in self._aliases:
+                return tensor
             tensor = self._aliases[tensor]
-        return tensor
+        raise ValueError(f"{tensor} is computed from itself")  # In damaged files.
 
     def _node(self, tensor: str) -> str:
         return self._resolved(tensor).rpartition(":")[0]
@@ -136,8 +136,22 @@ class FlatGraph:
         return sampler.use.model_copy(update={"samples": tuple(shape[1:])})
 
 
-def _flat(tensor: str) -> str:
-    return tensor if ":" in tensor else f"{tensor}:0"
+def _flat(tensor: str, nodes: Mapping[str, Any]) -> str:
+    """NODE:NUMBER from NODE, or from the NODE:OUTPUT:NUMBER of function bodies."""
+    name, *rest = tensor.split(":")
+    if len(rest) < 2:
+        return tensor if rest else f"{tensor}:0"
+    node, index = nodes[name], int(rest[1])
+    definition = op_def_registry.get(node.op)
+    for output in definition.output_arg if definition is not None else ():
+        if output.name == rest[0]:
+            break
+        if output.number_attr:
+            index += node.attr[output.number_attr].i
+        else:
+            types = node.attr[output.type_list_attr].list.type if output.type_list_attr else (0,)
+            index += len(types)
+    return f"{name}:{index}"
 
 
 def _of_function(function: Any) -> SamplerUse | None:
@@ -182,7 +196,9 @@ def _flops(op: Any) -> int | None:
         weights = shape(1)
         return products(size(shape(2)), size(weights and weights[:-1]))
     if op.type == "MatMul":
-        return products(output, dimension(shape(0), 0 if op.get_attr("transpose_a") else 1))
+        turned = op.get_attr("transpose_a"), op.get_attr("transpose_b")
+        depth = dimension(shape(0), 0 if turned[0] else 1)
+        return products(output, depth or dimension(shape(1), 1 if turned[1] else 0))
     if op.type in ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"):
         return products(output, dimension(shape(0), -2 if op.get_attr("adj_x") else -1))
     if op.type == "Einsum" and len(op.inputs) == 2:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from stn_tf.errors import ModelError
@@ -111,7 +111,7 @@ def _sampler(node: onnx.NodeProto, shapes: Any) -> SamplerUse | None:
     }
     given = {k: v.decode() if isinstance(v, bytes) else v for k, v in given.items()}
     samples = shapes.samples(node)
-    common = {
+    common: dict[str, Any] = {
         "operation": f"{node.domain}::{node.op_type}".lstrip(":"),
         "align_corners": bool(given.get("align_corners", 0)),
         "samples": tuple(samples[1:]) if samples and min(samples[1:]) > 0 else None,

@@ -14,6 +14,13 @@ from stn_tf.export.onnx_sampler import AFFINE, DOMAIN, GRID_SAMPLE, GRID_SAMPLE_
 _OURS = (GRID_SAMPLE, GRID_SAMPLE_3D, AFFINE, PROJECTIVE)
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 _WEIGHTS = (*_FLOATS, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
+_LAYERS = (
+    *("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "MatMulInteger"),
+    *("QLinearMatMul", "Einsum", "BatchNormalization", "InstanceNormalization"),
+    *("LayerNormalization", "GroupNormalization", "PRelu", "LSTM", "GRU", "RNN"),
+)
+# Between what is stored and the layer that uses it.
+_PASSED = ("Cast", "DequantizeLinear", "Identity", "Transpose", "Reshape")
 
 
 def is_ours(node: onnx.NodeProto) -> bool:
@@ -32,12 +39,21 @@ def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def parameters(model: onnx.ModelProto) -> int:
-    """Returns how many numbers a file stores as tensors; single ones are settings, not weights."""
-    return sum(
-        math.prod(tensor.dims)
-        for tensor in model.graph.initializer
-        if tensor.data_type in _WEIGHTS and tensor.dims
-    )
+    """Returns how many numbers are weights: what a file stores for layers that have some.
+
+    Constants of other arithmetic, such as sampling grids, are stored alike, but do not count.
+    """
+    stored = {t.name: t for t in model.graph.initializer if t.data_type in _WEIGHTS}
+    made = {name: node for node in model.graph.node for name in node.output}
+    found = set()
+    for node in model.graph.node:
+        layers = [made[name].op_type in _LAYERS for name in node.input if name in made]
+        if node.op_type in _LAYERS or (node.op_type == "Add" and any(layers)):
+            for name in node.input:
+                while name in made and made[name].op_type in _PASSED:
+                    name = made[name].input[0]
+                found.add(name)
+    return sum(math.prod(stored[name].dims) for name in found if name in stored)
 
 
 def flat(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -78,7 +94,9 @@ class Shapes:
             if samples is not None:
                 kind = self.dtype(node.input[0]) or TensorProto.FLOAT
                 known = [dim if dim >= 0 else None for dim in samples]
-                graph.value_info.append(helper.make_tensor_value_info(node.output[0], kind, known))
+                told = helper.make_tensor_value_info(node.output[0], kind, known)
+                outputs = [v for v in graph.output if v.name == node.output[0]]
+                (outputs[0] if outputs else graph.value_info.add()).CopyFrom(told)
                 self._infer()
 
     def _infer(self) -> None:

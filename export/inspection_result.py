@@ -63,7 +63,7 @@ class FileInspection(_Part):
     Attributes:
         kind: `onnx`, `saved_model` or `keras`.
         opsets: Of an ONNX file, the version of each domain of operations.
-        parameters: How many numbers its weights are; of an ONNX file all numbers that it stores.
+        parameters: How many numbers its weights are.
         operations: How often each operation occurs.
         provenance: What the file says of its making.
     """

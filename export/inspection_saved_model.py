@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.framework import graph_pb2
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-import stn_tf.sampling  # noqa: F401  Registers the operations of stn-tf, where they were built.
+import stn_tf.native  # noqa: F401  Registers the operations of stn-tf, where they were built.
 from stn_tf.errors import ModelError
 from stn_tf.export.inspection_graph import FlatGraph
 from stn_tf.export.inspection_result import FileInspection, Notice, Signature, Tensor
@@ -87,30 +87,54 @@ def inspect_keras(path: Path) -> FileInspection:
             f"`{path}` must be a Keras model, but it does not load: {reason} "
             "Save it again, or give a SavedModel."
         ) from error
+    # A subclassed model knows its inputs only when it is called.
+    signatures: tuple[Signature, ...] = ()
+    counts: Counter[str] = Counter()
+    if getattr(model, "inputs", None):
+        flat = _flat_keras(model)
+        counts = Counter(node.op for node in flat.nodes)
+        signature = Signature(
+            name=model.name,
+            inputs=tuple(_of_keras(tensor) for tensor in model.inputs),
+            outputs=tuple(_of_keras(tensor) for tensor in model.outputs),
+            samplers=flat.samplers,
+            flops_per_image=flat.flops(),
+        )
+        signatures = (signature,)
+    return FileInspection(
+        file=path.name,
+        kind="keras",
+        signatures=signatures,
+        parameters=model.count_params(),
+        operations=dict(sorted(counts.items())),
+        provenance={"keras": keras.__version__},
+        warnings=tuple(_common_warnings(counts, counts)),
+    )
+
+
+def _flat_keras(model: Any) -> FlatGraph:
     specs = [tf.TensorSpec([1, *t.shape[1:]], t.dtype, name=t.name) for t in model.inputs]
 
     def call(*inputs: tf.Tensor) -> Any:
         return tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, inputs), training=False))
 
     function = tf.function(call, autograph=False).get_concrete_function(*specs)
-    flat = FlatGraph(function.graph.as_graph_def(), [t.name for t in function.outputs])
-    counts = Counter(node.op for node in flat.nodes)
-    signature = Signature(
-        name=model.name,
-        inputs=tuple(_of_keras(tensor) for tensor in model.inputs),
-        outputs=tuple(_of_keras(tensor) for tensor in model.outputs),
-        samplers=flat.samplers,
-        flops_per_image=flat.flops(),
-    )
-    return FileInspection(
-        file=path.name,
-        kind="keras",
-        signatures=(signature,),
-        parameters=model.count_params(),
-        operations=dict(sorted(counts.items())),
-        provenance={"keras": keras.__version__},
-        warnings=tuple(_common_warnings(counts, counts)),
-    )
+    return FlatGraph(_with_variables(function.graph), [t.name for t in function.outputs])
+
+
+def _with_variables(graph: Any) -> graph_pb2.GraphDef:
+    """The graph with variables where it captures their handles, which do not tell their shapes."""
+    graph_def: graph_pb2.GraphDef = graph.as_graph_def()
+    variables = {id(variable.handle): variable for variable in graph.variables}
+    captured = {inner.op.name: variables.get(id(outer)) for outer, inner in graph.captures}
+    for node in graph_def.node:
+        variable = captured.get(node.name)
+        if variable is not None:
+            node.op = "VarHandleOp"
+            node.attr.clear()
+            node.attr["dtype"].type = variable.dtype.as_datatype_enum
+            node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
+    return graph_def
 
 
 def _read(path: Path) -> meta_graph_pb2.MetaGraphDef:

@@ -1,6 +1,7 @@
 """Takes the gradients of compiled samplers out of a SavedModel that is to run, not to train."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -32,7 +33,9 @@ def drop_gradients(meta_graph: meta_graph_pb2.MetaGraphDef) -> tuple[str, ...]:
                 "counterpart in stock operations. Save the model again with signatures that infer "
                 "only."
             )
-    kept = [function for function in graph.library.function if function.signature.name not in functions]
+    kept = [
+        function for function in graph.library.function if function.signature.name not in functions
+    ]
     for function in kept:
         for attribute in _GRADIENT_NAMES:
             if attribute in function.attr and function.attr[attribute].s.decode() in functions:
@@ -121,7 +124,7 @@ def _drop_objects(meta_graph: meta_graph_pb2.MetaGraphDef, functions: dict[str, 
             node.user_object.version.producer = node.user_object.version.min_consumer = 1
 
 
-def _keep(repeated: object, kept: list) -> None:
+def _keep(repeated: Any, kept: Sequence[Any]) -> None:
     del repeated[:]
     repeated.extend(kept)
 

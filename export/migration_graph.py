@@ -102,16 +102,17 @@ def _shapes(nodes: Iterable[node_def_pb2.NodeDef]) -> dict[str, tf.TensorShape]:
     """What a graph says of the shapes of its tensors, by every name that an input may have."""
     found = {}
     for node in nodes:
-        shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
+        shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else []
+        names = _outputs(node.op)
         for index, shape in enumerate(map(tf.TensorShape, shapes)):
+            if index == 0:
+                found[node.name] = shape
             found[f"{node.name}:{index}"] = shape  # In a main graph.
-            found[f"{node.name}:output:{index}"] = shape  # In a function; most outputs are `output`.
-        if len(shapes) == 1:
-            found[node.name] = tf.TensorShape(shapes[0])
-            for output in _outputs(node.op):
-                found[f"{node.name}:{output}:0"] = tf.TensorShape(shapes[0])
-        elif shapes:
-            found[node.name] = tf.TensorShape(shapes[0])
+            # In a function: an output that is a list, or as many as there are shapes.
+            if len(names) == 1:
+                found[f"{node.name}:{names[0]}:{index}"] = shape
+            elif len(names) == len(shapes):
+                found[f"{node.name}:{names[index]}:0"] = shape
     return found
 
 

@@ -46,6 +46,7 @@ def standard(model: onnx.ModelProto) -> onnx.ModelProto:
     del inlined.functions[:]
     _fold_constants(inlined.graph)
     _drop_needless(inlined.graph)
+    _name_nodes(inlined.graph)
     kept = [entry for entry in inlined.opset_import if entry.domain != DOMAIN]
     del inlined.opset_import[:]
     inlined.opset_import.extend(kept)
@@ -111,6 +112,11 @@ def _drop_needless(graph: onnx.GraphProto) -> None:
             undone = [first[axis] for axis in second] == list(range(len(first)))
             if undone and node.output[0] not in outputs:
                 instead[node.output[0]] = before.input[0]
+    drop_unread(graph)
+
+
+def drop_unread(graph: onnx.GraphProto) -> None:
+    """Removes nodes and constants that nothing reads."""
     while True:
         read = _read(graph)
         dead = [node for node in graph.node if not read.intersection(node.output)]
@@ -120,6 +126,15 @@ def _drop_needless(graph: onnx.GraphProto) -> None:
             graph.node.remove(node)
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
         graph.initializer.remove(tensor)
+
+
+def _name_nodes(graph: onnx.GraphProto) -> None:
+    """Gives the nodes of functions names: they have none."""
+    taken = {node.name for node in nodes(graph)}
+    for index, node in enumerate(graph.node):
+        if not node.name:
+            node.name = f"{node.op_type}__stn_tf_{index}"
+            assert node.name not in taken
 
 
 def _perm(node: onnx.NodeProto) -> list[int]:

@@ -16,6 +16,7 @@ import onnx
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
+from stn_tf.export import onnx_form
 from stn_tf.export.candidates import Answers
 from stn_tf.export.manifest import Accuracy
 from stn_tf.export.network import IMAGES, Network
@@ -26,6 +27,7 @@ from stn_tf.export.targets import ExportOptions
 
 _DENSE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _BATCH = 256
+_FLOAT, _FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 
 def reduce(
@@ -83,7 +85,32 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     del converted.functions[:]
     converted.functions.extend(functions)
+    _drop_round_trips(converted.graph)
     return converted
+
+
+def _drop_round_trips(graph: onnx.GraphProto) -> None:
+    """Joins neighbours that stayed float32.
+
+    ONNX Runtime 1.26 casts what they hand over to float16 and back, and gives casts of one tensor
+    for two readers the same name.
+    """
+    made = {name: node for node in graph.node for name in node.output}
+    names: set[str] = set()
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            back = made.get(name)
+            there = made.get(back.input[0]) if back is not None and _casts(back, _FLOAT) else None
+            if there is not None and _casts(there, _FLOAT16):
+                node.input[index] = there.input[0]
+        while node.name in names:
+            node.name += "_"
+        names.add(node.name)
+    onnx_form.drop_unread(graph)
+
+
+def _casts(node: onnx.NodeProto, to: int) -> bool:
+    return node.op_type == "Cast" and node.attribute[0].i == to
 
 
 def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.ModelProto:

@@ -6,8 +6,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, node_def_pb2
@@ -15,6 +15,8 @@ from tensorflow.core.framework import function_pb2, node_def_pb2
 from stn_tf.errors import ExportError
 from stn_tf.sampling import grid_sample, native_sampler, warp
 from stn_tf.sampling.grid_sample import IMPLEMENTS
+
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 RESAMPLERS = ("Addons>Resampler", "Resampler")
 SAMPLERS = (*RESAMPLERS, "StnTf>GridSample", "StnTf>Warp")
@@ -32,15 +34,15 @@ class Sampler(NamedTuple):
         op: One of `SAMPLERS`.
         dtype: That of the images, and of what is read from them.
         points: That of the points or theta.
-        images_shape: What is known of it; None for an unknown dimension or all of it.
-        points_shape: The same of the points or theta.
+        images_shape: Its batch is None, as is every dimension that is not known.
+        points_shape: The same of the points or theta; None where not even its rank is known.
         options: The attributes of our own operations, sorted.
     """
 
     op: str
     dtype: tf.DType
     points: tf.DType
-    images_shape: tuple[int | None, ...] | None
+    images_shape: tuple[int | None, ...]
     points_shape: tuple[int | None, ...] | None
     options: tuple[tuple[str, Any], ...] = ()
 
@@ -54,7 +56,7 @@ class Sampler(NamedTuple):
     @property
     def output_shape(self) -> tf.TensorShape:
         """What is known of the shape of the samples."""
-        channels = None if self.images_shape is None else self.images_shape[-1]
+        channels = self.images_shape[-1]
         if self.op == "StnTf>Warp":
             options = dict(self.options)
             return tf.TensorShape([None, options["height"], options["width"], channels])
@@ -91,13 +93,13 @@ def sampler_of(
         dtype,
         tf.as_dtype(node.attr["P"].type) if "P" in node.attr else dtype,
         _free_batch(images),
-        _free_batch(points),
+        None if points.rank is None else _free_batch(points),
         tuple(options),
     )
 
 
-def traced(sampler: Sampler) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns the same in stock operations, as a concrete function."""
+def traced(sampler: Sampler) -> ConcreteFunction:
+    """Returns the same in stock operations: images and points -> samples."""
 
     def sample(images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
         with native_sampler(False):
@@ -148,7 +150,9 @@ def resample(images: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     grid = (2.0 * tf.cast(pixels, tf.float64) + 1.0) / extent - 1.0
     grid.set_shape(pixels.shape)
     annotated = tf.function(
-        _bilinear, experimental_implements=f"{IMPLEMENTS} {json.dumps(_SEMANTICS)}"
+        _bilinear,
+        autograph=False,
+        experimental_implements=f"{IMPLEMENTS} {json.dumps(_SEMANTICS)}",
     )
     if grid.shape.rank == 4:
         return annotated(images, grid)
@@ -170,7 +174,8 @@ def _bilinear(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
         place = ((grid[..., 2 - axis] + 1.0) * extent - 1.0) / 2.0
         last = tf.cast(extent - 1.0, compute)
         # NaN and what is far away read as outside.
-        place = tf.where(tf.math.is_nan(place), -2.0, tf.clip_by_value(place, -2.0, extent + 1.0))
+        place = tf.clip_by_value(place, tf.cast(-2.0, tf.float64), extent + 1.0)
+        place = tf.where(tf.math.is_nan(place), tf.cast(-2.0, tf.float64), place)
         place = tf.cast(place, compute)
         low = tf.floor(place)
         weight = place - tf.stop_gradient(low)
@@ -195,6 +200,6 @@ def _size(images: tf.Tensor, axis: int) -> int | tf.Tensor:
     return tf.shape(images)[axis] if size is None else size
 
 
-def _free_batch(shape: tf.TensorShape) -> tuple[int | None, ...] | None:
+def _free_batch(shape: tf.TensorShape) -> tuple[int | None, ...]:
     """Without the batch size, of which the function around may know more than its callers do."""
-    return None if shape.rank is None else (None, *shape.as_list()[1:])
+    return (None, *shape.as_list()[1:])

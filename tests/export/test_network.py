@@ -51,9 +51,7 @@ def test_subclassed_model_that_was_not_built():
 def test_size_must_be_known():
     images = keras.Input((None, None, 1))
     model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
-    with pytest.raises(
-        ExportError, match=r"\(height, width, channels\), but it is \(None,"
-    ):
+    with pytest.raises(ExportError, match=r"\(height, width, channels\), but it is \(None,"):
         inspect(model)
     assert inspect(model, (8, 9, 1)).image_shape == (8, 9, 1)
 

@@ -1,0 +1,128 @@
+"""Files in float16 and int8: what they cost is measured, and what must stay float32 does."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from stn_tf.errors import ExportError
+from stn_tf.export import ExportOptions, OnnxOptions, export_model, onnx_form
+
+
+def _export(exported, images, out, precision, **options):
+    choices = ExportOptions(precision=precision, max_accuracy_drop=options.pop("drop", 100.0))
+    return export_model(exported.model, out, images=images, options=choices, **options)
+
+
+def _types(model: onnx.ModelProto) -> dict[str, int]:
+    inferred = onnx.shape_inference.infer_shapes(model)
+    return {v.name: v.type.tensor_type.elem_type for v in inferred.graph.value_info}
+
+
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("ours", [False, True])
+def test_answers_are_near(precision, ours, exported, images, tmp_path):
+    result = _export(exported, images, tmp_path, precision)
+    assert result.manifest.onnx.precision == precision
+    options = onnxruntime.SessionOptions()
+    if ours:
+        from stn_tf import native
+
+        options.register_custom_ops_library(native.onnxruntime_library_path())
+    session = onnxruntime.InferenceSession(
+        result.version_dir / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
+    logits, theta = session.run(["logits", "theta"], {"images": images})
+    live = exported.model(images).numpy()
+    difference = np.abs(logits - live).max()
+    assert 0 < difference < (0.02 if precision == "float16" else 0.3)
+    assert result.manifest.accuracy.largest_difference == pytest.approx(difference, rel=0.05)
+    assert theta.dtype == logits.dtype == np.float32
+
+
+@pytest.mark.parametrize("form", ["dual", "standard"])
+def test_points_are_never_rounded_to_float16(form, exported, images, tmp_path):
+    options = ExportOptions(
+        onnx=OnnxOptions(sampler=form), precision="float16", max_accuracy_drop=100.0
+    )
+    result = export_model(exported.model, tmp_path, images=images, options=options)
+    model = onnx.load(result.version_dir / "model.onnx")
+    made = {name: node for node in model.graph.node for name in node.output}
+    types = _types(model)
+    (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+    waiting, seen = [sampler.input[1]], 0
+    while waiting:
+        name = waiting.pop()
+        node = made.get(name)
+        if node is None:
+            continue
+        seen += 1
+        assert types[name] != onnx.TensorProto.FLOAT16, name
+        if node.op_type not in ("Gemm", "MatMul"):
+            waiting.extend(node.input)
+    assert seen >= 2
+
+
+def test_float16_keeps_theta_and_the_sampler(exported, images, tmp_path):
+    result = _export(exported, images, tmp_path, "float16")
+    model = onnx.load(result.version_dir / "model.onnx")
+    types = _types(model)
+    (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+    assert {types[name] for name in sampler.input} == {onnx.TensorProto.FLOAT}
+    weights = [tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4]
+    assert weights
+    assert set(weights) == {onnx.TensorProto.FLOAT16}
+
+
+def test_int8_keeps_the_localisation(exported, images, tmp_path):
+    result = _export(exported, images, tmp_path, "int8")
+    model = onnx.load(result.version_dir / "model.onnx")
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("QuantizeLinear") >= 1
+    made = {name: node for node in model.graph.node for name in node.output}
+    (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+    waiting, seen = [sampler.input[1]], set()
+    while waiting:
+        node = made.get(waiting.pop())
+        if node is not None and node.name not in seen:
+            seen.add(node.name)
+            assert "Quantize" not in node.op_type
+            waiting.extend(node.input)
+    assert any(made[name].op_type == "Conv" for name in made if made[name].name in seen)
+
+
+def test_a_loss_beyond_what_is_allowed_is_refused(exported, images, tmp_path):
+    # Labels that float32 has right wherever it can; nothing may be lost, and a little is.
+    labels = exported.model(images).numpy().argmax(axis=1)
+    out = tmp_path / "out"
+    with pytest.raises(ExportError, match=r"`precision` int8 loses .* points .* on 10 images"):
+        _export(exported, images, out, "int8", labels=labels, drop=-1e-9)
+    assert not out.exists()
+
+
+def test_error_is_of_the_true_labels(exported, images, tmp_path):
+    wrong = (exported.model(images).numpy().argmax(axis=1) + 1) % 4
+    result = _export(exported, images, tmp_path, "float16", labels=wrong)
+    accuracy = result.manifest.accuracy
+    assert accuracy.labelled
+    assert accuracy.images == 10
+    assert accuracy.float32_error_percent == 100.0
+    assert accuracy.error_percent == 100.0
+
+
+def test_what_is_no_classifier_has_no_accuracy(tmp_path):
+    import keras
+
+    images = keras.Input((6, 6, 1))
+    model = keras.Model(images, keras.layers.Conv2D(2, 3)(images))
+    with pytest.raises(ExportError, match="`precision` must be float32 for a model that is no"):
+        export_model(model, tmp_path / "out", options=ExportOptions(precision="int8"))
+
+
+@pytest.mark.parametrize("form", ["standard", "custom"])
+def test_every_form_has_every_precision(form, exported, images, tmp_path):
+    options = ExportOptions(
+        onnx=OnnxOptions(sampler=form), precision="float16", max_accuracy_drop=100.0
+    )
+    result = export_model(exported.model, tmp_path, images=images, options=options)
+    assert result.manifest.accuracy.largest_difference < 0.02
