@@ -3,13 +3,14 @@
     .venv/bin/python benchmarks/inference.py [--network mnist-rts] [--threads 1] [--batch 32] ...
 
 Every network runs in ONNX Runtime: the dual file with our library and without, GridSample with
-aligned corners (what an exporter writes that keeps the convention), tf2onnx's gathers, and with the
-sampler taken out; in TensorFlow: the SavedModel's signature with stock operations and with
-gathers; `mnist-rts` also in PyTorch, where it is installed. Contenders are timed in turns within one
-run; the figures are medians.
+aligned corners (what an exporter writes that keeps the convention), tf2onnx's gathers, and with
+the sampler taken out; in TensorFlow: the SavedModel's signature with stock operations and with
+gathers; `mnist-rts` also in PyTorch, where it is installed. Contenders are timed in turns within
+one run; the figures are medians.
 """
 
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -23,14 +24,14 @@ from sampler import RESULTS, machine
 
 NETWORKS = ("mnist-rts", "feature-maps", "attention-224")
 Call = Callable[[], Any]
-REST_SECONDS, WARM_CALLS, TURN_SECONDS, TURN_CALLS = 0.15, 2, 0.4, 200
+REST_SECONDS, WARM_CALLS, TURN_SECONDS, TURN_CALLS = 0.3, 2, 0.4, 200
 
 
 @click.command()
 @click.option("--network", "networks", multiple=True, default=NETWORKS)
 @click.option("--threads", multiple=True, type=int, default=(1, 2))
 @click.option("--batch", "batches", multiple=True, type=int, default=(1, 32, 256))
-@click.option("--rounds", default=3, show_default=True)
+@click.option("--rounds", default=5, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "inference.json")
 @click.option("--worker", is_flag=True, hidden=True)
 def main(
@@ -154,8 +155,11 @@ def torchs(batch: Any, threads: int) -> dict[str, Call]:
 def timed(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     """The median milliseconds of every call, taken in turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
+    order = list(calls.items())
     for _ in range(rounds):
-        for name, call in calls.items():
+        # Nobody always comes after the same one.
+        random.shuffle(order)
+        for name, call in order:
             time.sleep(REST_SECONDS)
             for _ in range(WARM_CALLS):
                 call()

@@ -87,7 +87,7 @@ def command(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Write SOURCE as SavedModel and ONNX.
+    """Write a model as SavedModel and ONNX.
 
     SOURCE is a run, a .keras file or a SavedModel. The new version holds a SavedModel for
     TensorFlow Serving, model.onnx, warm-up requests and a manifest. Both models are compared with

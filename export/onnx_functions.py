@@ -120,21 +120,21 @@ def _matrices(name: str, opset: int) -> onnx.FunctionProto:
     """
     body = _Body()
     x, y, size = _base(body)
-    if name == AFFINE:
-        rows, matrix = 2, "theta"
-    else:
+    rows, matrix = 2, "theta"
+    if name == PROJECTIVE:
         rows = 3
         padded = body.add("Pad", "theta", body.whole([0, 0, 0, 1]), body.number(1.0))
         matrix = body.add("Reshape", padded, body.whole([0, 3, 3]))
     columns = [f"column_{i}" for i in range(3)]
-    turned = body.add("Transpose", matrix, perm=[0, 2, 1])
-    body.add("Split", turned, body.whole([1, 1, 1]), outputs=columns, axis=1)
-    points = body.add("Add", body.add("Mul", x, columns[0]), body.add("Mul", y, columns[1]))
-    points = body.add("Add", points, columns[2])  # [N, P, rows]
+    body.add("Split", matrix, body.whole([1, 1, 1]), outputs=columns, axis=2)
+    # Coordinates before points, [N, rows, P]: ONNX Runtime is 20 times slower where it has to
+    # repeat pairs of numbers.
+    points = body.add("Add", body.add("Mul", columns[0], x), body.add("Mul", columns[1], y))
+    points = body.add("Add", points, columns[2])
     if rows == 3:
         points = _divided(body, points)
     shape = body.add("Concat", body.whole([0]), size, body.whole([2]), axis=0)
-    grid = body.add("Reshape", points, shape)
+    grid = body.add("Reshape", body.add("Transpose", points, perm=[0, 2, 1]), shape)
     passed = (*_SEMANTICS, *_BODY)
     refer = {attribute: attribute for attribute in passed}
     body.add(GRID_SAMPLE, "images", grid, refer=refer, domain=DOMAIN, outputs=["samples"])
@@ -142,7 +142,7 @@ def _matrices(name: str, opset: int) -> onnx.FunctionProto:
 
 
 def _base(body: _Body) -> tuple[str, str, str]:
-    """x and y of the output's pixels, each [P, 1] with x fastest, and (height, width)."""
+    """x and y of the output's pixels, each [P] with x fastest, and (height, width)."""
     aligned = body.add("Cast", body.attribute("align_corners"), to=onnx.TensorProto.FLOAT)
     one, first = body.number(1.0), body.add("Sub", body.number(1.0), aligned)
     lengths, planes = [], []
@@ -158,15 +158,15 @@ def _base(body: _Body) -> tuple[str, str, str]:
         place = body.add("Sub", place, body.add("Min", count, one))
         planes.append(body.add("Unsqueeze", place, body.whole([1 - axis])))
     size = body.add("Concat", *lengths, axis=0)
-    column = body.whole([-1, 1])
-    y, x = (body.add("Reshape", body.add("Expand", plane, size), column) for plane in planes)
+    flat = body.whole([-1])
+    y, x = (body.add("Reshape", body.add("Expand", plane, size), flat) for plane in planes)
     return x, y, size
 
 
 def _divided(body: _Body, points: str) -> str:
-    """(x, y, depth) [N, P, 3] -> (x, y) / depth, with depths not too near to 0."""
+    """(x, y, depth) [N, 3, P] -> (x, y) / depth, with depths not too near to 0."""
     names = ["planes", "depth"]
-    body.add("Split", points, body.whole([2, 1]), outputs=names, axis=2)
+    body.add("Split", points, body.whole([2, 1]), outputs=names, axis=1)
     near = body.add("Less", body.add("Abs", "depth"), body.number(_HORIZON))
     behind = body.add("Less", "depth", body.number(0.0))
     horizon = body.add("Where", behind, body.number(-_HORIZON), body.number(_HORIZON))
