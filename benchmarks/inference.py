@@ -120,7 +120,8 @@ def run(made: Any, batch: Any) -> Call:
     """A call of a session on a batch."""
     import onnxruntime
 
-    feeds = {"images": onnxruntime.OrtValue.ortvalue_from_numpy(batch)}
+    value = onnxruntime.OrtValue.ortvalue_from_numpy(batch)
+    feeds = {given.name: value for given in made.get_inputs()}
     return lambda: made.run_with_ort_values(None, feeds)
 
 

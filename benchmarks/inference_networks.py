@@ -102,12 +102,21 @@ def files(network: Network) -> dict[str, onnx.ModelProto]:
 
 
 def _without_sampler(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The crops are the images; what regresses theta still runs, as an output of its own."""
+    """Crops without sampling; what regresses theta still runs, as an output of its own.
+
+    Crops of the images come in as another input: were they the images themselves, ONNX Runtime
+    would join the pooling of both. Those of feature maps are the maps.
+    """
+    given = model.graph.input[0]
     for node in model.graph.node:
         if onnx_form.is_sampler(node):
             images, theta = node.input
             value = helper.make_tensor_value_info(theta, onnx.TensorProto.FLOAT, None)
             model.graph.output.append(value)
+            if images == given.name:
+                crops = model.graph.input.add()
+                crops.CopyFrom(given)
+                crops.name = images = "crops"
             node.CopyFrom(helper.make_node("Identity", [images], list(node.output)))
     del model.functions[:]
     return model

@@ -132,6 +132,8 @@ def command(
         serving_config.mkdir(parents=True, exist_ok=True)
         write_model_config(serving_config / "models.config", {name: out})
         write_batching_parameters(serving_config / "batching.config")
+    if all(row.output != "grid_sample" for row in result.manifest.parity):
+        click.echo("Note: the model has no sampler; it was exported as it is.", err=True)
     if as_json:
         rows = [row.model_dump() for row in result.manifest.parity]
         accuracy = result.manifest.accuracy and result.manifest.accuracy.model_dump()

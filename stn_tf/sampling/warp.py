@@ -81,7 +81,11 @@ def _by_matrix(
     align_corners: bool,
 ) -> tf.Tensor:
     """The same in stock operations."""
-    semantics = {"kernel": kernel, "padding": padding, "align_corners": align_corners}
+    semantics: dict[str, Any] = {
+        "kernel": kernel,
+        "padding": padding,
+        "align_corners": align_corners,
+    }
     name, matrix = native.matrix(family, theta)
 
     def sample(images: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:

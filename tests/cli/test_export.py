@@ -4,12 +4,15 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 
 from stn_tf.cli.main import main
+from stn_tf.layers import SpatialTransformer
 from stn_tf.training import Run, load_experiment, train
 
 
@@ -89,3 +92,79 @@ def test_out_is_required(run_dir):
     result = _export(run_dir)
     assert result.exit_code == 2
     assert "--out" in result.stderr
+
+
+def _saved(tmp_path: Path, sampler: bool = True) -> Path:
+    images = keras.Input((9, 8, 1), name="images")
+    localisation = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)])
+    crops = SpatialTransformer(localisation, "attention", (5, 5))(images) if sampler else images
+    model = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(crops)))
+    model.save(tmp_path / "model.keras")
+    return tmp_path / "model.keras"
+
+
+def test_a_keras_file_with_images_for_every_fleet(tmp_path):
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).uniform(size=(12, 9, 8, 1)))
+    arguments = ["--images", tmp_path / "images.npy", "--triton", tmp_path / "triton"]
+    arguments += ["--serving-config", tmp_path / "config", "--target", "tensorrt"]
+    result = _export(_saved(tmp_path), "--out", tmp_path / "mine", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["parity"]
+    assert any(row["case"] == "real images, batch 7" for row in rows)
+    manifest = json.loads((tmp_path / "mine/1/assets.extra/stn_tf.json").read_text("utf-8"))
+    assert manifest["onnx"] == {
+        "target": "tensorrt",
+        "sampler": "standard",
+        "opset": 18,
+        "precision": "float32",
+    }
+    same = (tmp_path / "mine/1/model.onnx").read_bytes()
+    assert (tmp_path / "triton/mine/1/model.onnx").read_bytes() == same
+    assert (tmp_path / "triton/mine/config.pbtxt").exists()
+    assert 'name: "mine"' in (tmp_path / "config/models.config").read_text("utf-8")
+    assert "max_batch_size" in (tmp_path / "config/batching.config").read_text("utf-8")
+
+
+def test_a_model_without_a_sampler_is_exported_with_a_note(tmp_path):
+    result = _export(_saved(tmp_path, sampler=False), "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "Note: the model has no sampler" in result.stderr
+    assert (tmp_path / "out/1/model.onnx").exists()
+
+
+def test_precision_prints_what_it_costs(run_dir, tmp_path):
+    arguments = ["--precision", "float16", "--max-accuracy-drop", "5"]
+    result = _export(run_dir, "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 0, result.output
+    run = Run(run_dir)
+    assert f"float32 {run.report['error_percent']:.2f} %, on 359 images" in result.stdout
+
+
+def test_what_a_target_cannot_do_is_refused_before_anything_is_written(run_dir, tmp_path):
+    out = tmp_path / "out"
+    result = _export(run_dir, "--out", out, "--target", "tensorrt", "--opset", "20")
+    _assert_one_line(result, "`opset` must be at most 19 for target tensorrt")
+    assert not out.exists()
+
+
+def test_validate(run_dir, tmp_path):
+    assert _export(run_dir, "--out", tmp_path / "out").exit_code == 0
+    result = CliRunner().invoke(main, ["validate", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "samplers on CPUExecutionProvider" in result.stdout
+    (tmp_path / "out/1/variables/variables.index").write_bytes(b"")
+    again = CliRunner().invoke(main, ["validate", str(tmp_path / "out"), "--json"])
+    assert again.exit_code == 1
+
+
+def test_validate_finds_a_changed_model(run_dir, tmp_path):
+    assert _export(run_dir, "--out", tmp_path / "out").exit_code == 0
+    model = onnx.load(tmp_path / "out/1/model.onnx")
+    model.doc_string = "another"
+    onnx.save(model, tmp_path / "out/1/model.onnx")
+    result = CliRunner().invoke(main, ["validate", str(tmp_path / "out"), "--json"])
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["changed"] == ["model.onnx"]
+    assert all(row["largest_difference"] <= row["tolerance"] for row in found["parity"])
+    assert found["placement"]["samplers"] == ["CPUExecutionProvider"]

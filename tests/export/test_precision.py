@@ -16,7 +16,8 @@ def _export(exported, images, out, precision, **options):
 
 def _types(model: onnx.ModelProto) -> dict[str, int]:
     inferred = onnx.shape_inference.infer_shapes(model)
-    return {v.name: v.type.tensor_type.elem_type for v in inferred.graph.value_info}
+    values = (*inferred.graph.value_info, *inferred.graph.input)
+    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
