@@ -53,10 +53,20 @@ def attention_224() -> keras.Model:
     return keras.Model(images, keras.layers.Dense(10)(features))
 
 
+def transformer_alone(size: tuple[int, int, int], transform: str) -> keras.Model:
+    """Hardly more than a sampler: theta comes from the means of the channels."""
+    images = keras.Input(size, name="images")
+    return keras.Model(
+        images, SpatialTransformer(keras.layers.GlobalAveragePooling2D(), transform)(images)
+    )
+
+
 NETWORKS: dict[str, Callable[[], keras.Model]] = {
     "mnist-rts": mnist_rts,
     "feature-maps": feature_maps,
     "attention-224": attention_224,
+    "affine-42 alone": lambda: transformer_alone((42, 42, 1), "affine"),
+    "attention-224 alone": lambda: transformer_alone((224, 224, 3), "attention"),
 }
 
 
