@@ -9,7 +9,7 @@ from stn_tf.cli.options import json_option
 from stn_tf.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from stn_tf.export.inspection_result import FileInspection, Inspection, SamplerUse, Signature
+    from stn_tf.export.inspection.result import FileInspection, Inspection, SamplerUse, Signature
 
 
 @click.command()
@@ -30,7 +30,7 @@ def command(file: Path, as_json: bool) -> None:
     """
     if file.suffix != ".onnx":  # ONNX files are read without TensorFlow.
         import_tensorflow()
-    from stn_tf.export.inspection import inspect_model
+    from stn_tf.export.inspection.model_file import inspect_model
 
     inspection = inspect_model(file)
     if as_json:

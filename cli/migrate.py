@@ -54,7 +54,7 @@ def command(
     from rich.console import Console
 
     with Console(stderr=True).status("Replacing and comparing"):
-        from stn_tf.export.migration import migrate
+        from stn_tf.export.migration.rescue import migrate
 
         result = migrate(
             saved_model,

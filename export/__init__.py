@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any
 _PUBLIC = {
     "ExportOptions": "stn_tf.export.targets",
     "ExportResult": "stn_tf.export.version",
-    "Inspection": "stn_tf.export.inspection_result",
+    "Inspection": "stn_tf.export.inspection.result",
     "Manifest": "stn_tf.export.manifest",
-    "MigrationResult": "stn_tf.export.migration",
+    "MigrationResult": "stn_tf.export.migration.rescue",
     "OnnxOptions": "stn_tf.export.targets",
     "ParityRow": "stn_tf.export.manifest",
     "Validation": "stn_tf.export.validation",
     "export_model": "stn_tf.export.version",
     "export_run": "stn_tf.export.version",
-    "inspect_model": "stn_tf.export.inspection",
+    "inspect_model": "stn_tf.export.inspection.model_file",
     "load_network": "stn_tf.export.source",
-    "migrate": "stn_tf.export.migration",
+    "migrate": "stn_tf.export.migration.rescue",
     "onnx": "stn_tf.export.onnx_file",
     "read_manifest": "stn_tf.export.manifest",
     "saved_model": "stn_tf.export.saved_model_file",
@@ -42,13 +42,13 @@ _PUBLIC = {
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
-    from stn_tf.export.inspection import inspect_model as inspect_model
-    from stn_tf.export.inspection_result import Inspection as Inspection
+    from stn_tf.export.inspection.model_file import inspect_model as inspect_model
+    from stn_tf.export.inspection.result import Inspection as Inspection
     from stn_tf.export.manifest import Manifest as Manifest
     from stn_tf.export.manifest import ParityRow as ParityRow
     from stn_tf.export.manifest import read_manifest as read_manifest
-    from stn_tf.export.migration import MigrationResult as MigrationResult
-    from stn_tf.export.migration import migrate as migrate
+    from stn_tf.export.migration.rescue import MigrationResult as MigrationResult
+    from stn_tf.export.migration.rescue import migrate as migrate
     from stn_tf.export.onnx_file import onnx as onnx
     from stn_tf.export.saved_model_file import saved_model as saved_model
     from stn_tf.export.serving_config import write_batching_parameters as write_batching_parameters

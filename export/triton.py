@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from stn_tf.errors import ExportError, ModelError
-from stn_tf.export.inspection_onnx import read
+from stn_tf.export.inspection.onnx import read
 from stn_tf.export.manifest import MANIFEST_FILE, read_manifest
 from stn_tf.export.serving_config import batch_sizes
 from stn_tf.export.text_proto import Name, Value, text_proto, write_text

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from stn_tf import native
 from stn_tf.export import onnx_form
-from stn_tf.export.migration import migrate
+from stn_tf.export.migration.rescue import migrate
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from stn_tf import native
 from stn_tf.errors import ModelError
-from stn_tf.export.inspection import inspect_model
-from stn_tf.export.inspection_result import FileInspection, Signature
+from stn_tf.export.inspection.model_file import inspect_model
+from stn_tf.export.inspection.result import FileInspection, Signature
 
 
 def codes(file: FileInspection) -> set[str]:

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from stn_tf.export.inspection import inspect_model
-from stn_tf.export.inspection_result import FileInspection, SamplerUse
+from stn_tf.export.inspection.model_file import inspect_model
+from stn_tf.export.inspection.result import FileInspection, SamplerUse
 from stn_tf.export.onnx_functions import sampler_functions
 from stn_tf.export.onnx_sampler import DOMAIN, body_attributes
 
@@ -251,7 +251,7 @@ def test_onnx_files_are_read_without_tensorflow(tmp_path):
         tmp_path / "model.onnx", [node], IMAGES, {"answer": (FLOAT, ("batch", 9, 8, 3))}
     )
     code = (
-        "import sys; from stn_tf.export.inspection import inspect_model; "
+        "import sys; from stn_tf.export.inspection.model_file import inspect_model; "
         f"inspect_model({str(path)!r}); sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

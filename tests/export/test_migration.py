@@ -18,8 +18,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 import stn_tf
 from stn_tf import native
 from stn_tf.errors import ExportError, ModelError, ParityError
-from stn_tf.export import migration, onnx_form, resampler_nodes
-from stn_tf.export.migration import migrate
+from stn_tf.export import onnx_form
+from stn_tf.export.migration import resampler_nodes
+from stn_tf.export.migration import rescue as migration
+from stn_tf.export.migration.rescue import migrate
 from tests import reference
 
 v1 = tf.compat.v1

@@ -7,7 +7,7 @@ from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from stn_tf.errors import ExportError
-from stn_tf.export.resampler_nodes import GRADIENTS
+from stn_tf.export.migration.resampler_nodes import GRADIENTS
 
 # Attributes by which one function names another as its gradient.
 _GRADIENT_NAMES = ("backward_function_name", "forward_function_name")

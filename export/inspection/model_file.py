@@ -5,8 +5,8 @@ from os import PathLike
 from pathlib import Path
 
 from stn_tf.errors import ModelError
-from stn_tf.export.inspection_onnx import inspect_onnx
-from stn_tf.export.inspection_result import FileInspection, Inspection, Notice
+from stn_tf.export.inspection.onnx import inspect_onnx
+from stn_tf.export.inspection.result import FileInspection, Inspection, Notice
 from stn_tf.export.manifest import MANIFEST_FILE, Manifest, hashes, read_manifest
 
 _ONNX, _KERAS, _SAVED_MODEL = ".onnx", ".keras", "saved_model.pb"
@@ -46,7 +46,7 @@ def _file(path: Path) -> FileInspection:
         return _saved_model(path.parent)
     if path.suffix == _KERAS:
         # Imports TensorFlow.
-        from stn_tf.export.inspection_saved_model import inspect_keras
+        from stn_tf.export.inspection.saved_model import inspect_keras
 
         return _inspected(path, inspect_keras)
     raise ModelError(
@@ -56,7 +56,7 @@ def _file(path: Path) -> FileInspection:
 
 def _saved_model(folder: Path) -> FileInspection:
     # Imports TensorFlow.
-    from stn_tf.export.inspection_saved_model import inspect_saved_model
+    from stn_tf.export.inspection.saved_model import inspect_saved_model
 
     return _inspected(folder, inspect_saved_model)
 

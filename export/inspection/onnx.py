@@ -9,9 +9,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from stn_tf.errors import ModelError
-from stn_tf.export import inspection_onnx_shapes
-from stn_tf.export.inspection_onnx_shapes import AFFINE, DOMAIN, GRID_SAMPLE, PROJECTIVE
-from stn_tf.export.inspection_result import (
+from stn_tf.export.inspection import onnx_shapes
+from stn_tf.export.inspection.onnx_shapes import AFFINE, DOMAIN, GRID_SAMPLE, PROJECTIVE
+from stn_tf.export.inspection.result import (
     FileInspection,
     Notice,
     SamplerUse,
@@ -37,9 +37,9 @@ def inspect_onnx(path: Path) -> FileInspection:
     model = read(path)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     functions = {(function.domain, function.name) for function in model.functions}
-    flat = inspection_onnx_shapes.flat(model)
-    shapes = inspection_onnx_shapes.Shapes(flat)
-    nodes = inspection_onnx_shapes.all_nodes(flat.graph)
+    flat = onnx_shapes.flat(model)
+    shapes = onnx_shapes.Shapes(flat)
+    nodes = onnx_shapes.all_nodes(flat.graph)
     samplers = [use for node in nodes if (use := _sampler(node, shapes)) is not None]
     weights = {tensor.name for tensor in model.graph.initializer}
     signature = Signature(
@@ -47,7 +47,7 @@ def inspect_onnx(path: Path) -> FileInspection:
         inputs=tuple(_tensor(v) for v in model.graph.input if v.name not in weights),
         outputs=tuple(_tensor(v) for v in model.graph.output),
         samplers=tuple(samplers),
-        flops_per_image=inspection_onnx_shapes.flops(flat, shapes, samplers),
+        flops_per_image=onnx_shapes.flops(flat, shapes, samplers),
     )
     provenance = {"producer": f"{model.producer_name} {model.producer_version}".strip()}
     provenance |= {
@@ -60,7 +60,7 @@ def inspect_onnx(path: Path) -> FileInspection:
         file=path.name,
         kind="onnx",
         signatures=(signature,),
-        parameters=inspection_onnx_shapes.parameters(model),
+        parameters=onnx_shapes.parameters(model),
         opsets=opsets,
         ir_version=model.ir_version,
         operations=dict(sorted(operations.items())),
@@ -116,7 +116,7 @@ def _sampler(node: onnx.NodeProto, shapes: Any) -> SamplerUse | None:
         "align_corners": bool(given.get("align_corners", 0)),
         "samples": tuple(samples[1:]) if samples and min(samples[1:]) > 0 else None,
     }
-    if inspection_onnx_shapes.is_ours(node):
+    if onnx_shapes.is_ours(node):
         return SamplerUse(
             **common,
             transform=_TRANSFORMS.get(node.op_type),
@@ -143,7 +143,7 @@ def _warnings(
     found: dict[str, str] = {}
     opset = opsets.get("", opsets.get("ai.onnx", 0))
     grid_samples = [n for n in nodes if (n.domain, n.op_type) == ("", GRID_SAMPLE)]
-    ours = [node for node in nodes if inspection_onnx_shapes.is_ours(node)]
+    ours = [node for node in nodes if onnx_shapes.is_ours(node)]
     bodies = [node for node in ours if (node.domain, node.op_type) in functions]
     if opset >= _NEAREST_IN_TENSORRT and (grid_samples or bodies):
         found["tensorrt_nearest"] = (

@@ -6,9 +6,9 @@ import onnx
 import onnx.inliner
 from onnx import TensorProto, helper, shape_inference
 
-from stn_tf.export import inspection_flops
-from stn_tf.export.inspection_flops import Shape, dimension, products, size
-from stn_tf.export.inspection_result import SamplerUse
+from stn_tf.export.inspection import arithmetic
+from stn_tf.export.inspection.arithmetic import Shape, dimension, products, size
+from stn_tf.export.inspection.result import SamplerUse
 from stn_tf.export.onnx_sampler import AFFINE, DOMAIN, GRID_SAMPLE, GRID_SAMPLE_3D, PROJECTIVE
 
 _OURS = (GRID_SAMPLE, GRID_SAMPLE_3D, AFFINE, PROJECTIVE)
@@ -147,7 +147,7 @@ def flops(model: onnx.ModelProto, shapes: Shapes, samplers: list[SamplerUse]) ->
     found = [_flops(node, shapes) for node in model.graph.node]
     for use in samplers:
         samples = None if use.samples is None else [1, *use.samples]
-        found.append(inspection_flops.sampler(samples, use.kernel, use.transform))
+        found.append(arithmetic.sampler(samples, use.kernel, use.transform))
     known = [count for count in found if count is not None]
     return sum(known) if len(known) == len(found) else None
 
@@ -172,5 +172,5 @@ def _flops(node: onnx.NodeProto, shapes: Shapes) -> int | None:
         return products(output, dimension(shape(0), 0 if turned else 1))
     if operation == "Einsum" and len(node.input) == 2:
         equation = next(a.s.decode() for a in node.attribute if a.name == "equation")
-        return inspection_flops.einsum(equation, [shape(0), shape(1)])
+        return arithmetic.einsum(equation, [shape(0), shape(1)])
     return 0

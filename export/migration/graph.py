@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow.python.framework import op_def_registry
 
 from stn_tf.errors import ExportError
-from stn_tf.export.resampler_nodes import SAMPLERS, Sampler, definitions, sampler_of
+from stn_tf.export.migration.resampler_nodes import SAMPLERS, Sampler, definitions, sampler_of
 
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 

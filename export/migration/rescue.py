@@ -15,15 +15,15 @@ from tensorflow.core.protobuf import saved_model_pb2
 import stn_tf
 from stn_tf import native
 from stn_tf.errors import ExportError
-from stn_tf.export import migration_parity
 from stn_tf.export.candidates import onnx_runtimes
 from stn_tf.export.manifest import ParityRow
-from stn_tf.export.migration_files import Loaded, read, write
-from stn_tf.export.migration_gradients import drop_gradients
-from stn_tf.export.migration_graph import refuse_foreign, replace_samplers, scopes
-from stn_tf.export.migration_onnx import write_onnx
+from stn_tf.export.migration import parity
+from stn_tf.export.migration.files import Loaded, read, write
+from stn_tf.export.migration.gradients import drop_gradients
+from stn_tf.export.migration.graph import refuse_foreign, replace_samplers, scopes
+from stn_tf.export.migration.onnx import write_onnx
+from stn_tf.export.migration.resampler_nodes import Sampler
 from stn_tf.export.parity import require
-from stn_tf.export.resampler_nodes import Sampler
 from stn_tf.export.saved_model_file import check_stock
 from stn_tf.export.version import OnParity
 from stn_tf.export.version_directory import new_version
@@ -107,16 +107,16 @@ def migrate(
         check_stock(version.path)
         new = Loaded(version.path, proto)
         _check_signature(new, signature)
-        files: dict[str, migration_parity.Answers] = {}
+        files: dict[str, parity.Answers] = {}
         if onnx:
             files = onnx_runtimes(write_onnx(new, signature, version.path))
             files.pop("onnx_reference", None)  # Minutes, for images of a usual size.
         if compare:
             write(folder, original, Path(aside), link=True)
             old = Loaded(Path(aside), original)
-            rows += migration_parity.compare_samplers(samplers)
+            rows += parity.compare_samplers(samplers)
             for name in new.signatures:
-                reason = migration_parity.refusal(new.inputs(name))
+                reason = parity.refusal(new.inputs(name))
                 if reason is not None and name == signature:
                     raise ExportError(
                         f"The signature {name} cannot be compared with the original: {reason}. "
@@ -128,7 +128,7 @@ def migrate(
                     continue
                 candidates = {"saved_model": new.answers(name)}
                 candidates |= files if name == signature else {}
-                rows += migration_parity.compare_models(
+                rows += parity.compare_models(
                     old.answers(name),
                     candidates,
                     new.inputs(name),

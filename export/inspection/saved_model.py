@@ -13,8 +13,8 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 import stn_tf.native  # noqa: F401  Registers the operations of stn-tf, where they were built.
 from stn_tf.errors import ModelError
-from stn_tf.export.inspection_graph import FlatGraph
-from stn_tf.export.inspection_result import FileInspection, Notice, Signature, Tensor
+from stn_tf.export.inspection.graph import FlatGraph
+from stn_tf.export.inspection.result import FileInspection, Notice, Signature, Tensor
 
 SAVED_MODEL_FILE = "saved_model.pb"
 # How TensorFlow names the start of a SavedModel among its signatures.

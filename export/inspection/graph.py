@@ -12,9 +12,9 @@ import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
 from tensorflow.python.framework import op_def_registry
 
-from stn_tf.export import inspection_flops
-from stn_tf.export.inspection_flops import Shape, dimension, products, size
-from stn_tf.export.inspection_result import SamplerUse
+from stn_tf.export.inspection import arithmetic
+from stn_tf.export.inspection.arithmetic import Shape, dimension, products, size
+from stn_tf.export.inspection.result import SamplerUse
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _IMPLEMENTS = ("stn_tf.grid_sample", "stn_tf.warp")
@@ -55,7 +55,7 @@ class FlatGraph:
         found = [_flops(self._graph.get_operation_by_name(node.name)) for node in self.nodes]
         for use in self.samplers:
             samples = None if use.samples is None else [1, *use.samples]
-            found.append(inspection_flops.sampler(samples, use.kernel, use.transform))
+            found.append(arithmetic.sampler(samples, use.kernel, use.transform))
         known = [count for count in found if count is not None]
         return sum(known) if len(known) == len(found) else None
 
@@ -203,5 +203,5 @@ def _flops(op: Any) -> int | None:
         return products(output, dimension(shape(0), -2 if op.get_attr("adj_x") else -1))
     if op.type == "Einsum" and len(op.inputs) == 2:
         equation = op.get_attr("equation").decode()
-        return inspection_flops.einsum(equation, [shape(0), shape(1)])
+        return arithmetic.einsum(equation, [shape(0), shape(1)])
     return 0

@@ -1,0 +1,1 @@
+"""SavedModels that hold compiled samplers, brought to stock operations: `rescue.migrate`."""
