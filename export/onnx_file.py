@@ -89,19 +89,21 @@ def convert(
             same, or the result is not valid.
     """
     options = options or OnnxOptions()
-    # Control flow stays as it is, and functions are inlined also where they are stateful: only
-    # values matter here.
-    frozen = convert_variables_to_constants_v2(
-        with_carriers(function), lower_control_flow=False, aggressive_inlining=True
-    )
-    carriers = [op for op in frozen.graph.get_operations() if op.type == CARRIER]
-    volumes = any(op.inputs[0].shape.rank == 5 for op in carriers)
-    opset = options.resolve(semantics_in(function), volumes)
     try:
+        # Control flow stays as it is, and functions are inlined also where they are stateful: only
+        # values matter here.
+        frozen = convert_variables_to_constants_v2(
+            with_carriers(function), lower_control_flow=False, aggressive_inlining=True
+        )
+        carriers = [op for op in frozen.graph.get_operations() if op.type == CARRIER]
+        volumes = any(op.inputs[0].shape.rank == 5 for op in carriers)
+        opset = options.resolve(semantics_in(function), volumes)
         model = tf2onnx_repairs.convert(
             frozen, input_names, output_names, {CARRIER: sampler_handler}, min(opset, OPSET)
         )
-    except Exception as error:  # tf2onnx raises whatever its handlers do.
+    except ExportError:
+        raise
+    except Exception as error:  # TensorFlow and tf2onnx raise whatever their handlers do.
         raise ExportError(f"The model cannot be converted to ONNX: {_one_line(error)}") from error
     tf2onnx_repairs.name_batch(model)
     tf2onnx_repairs.drop_unused_domains(model)
