@@ -18,6 +18,7 @@ COMMANDS = {
     "validate": "Compare an exported version with what its model said.",
     "inspect": "Say what is in a model file, and what of it surprises in production.",
     "migrate": "Bring a TensorFlow Addons SavedModel to stock TensorFlow and ONNX.",
+    "serve": "Serve exported models over gRPC and REST.",
     "predict": "Run an exported model over images.",
     "plot": "Draw where an exported model looks.",
     "doctor": "Say which sampler is in use, and why.",

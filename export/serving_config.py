@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from google.protobuf import text_format  # type: ignore[import-untyped]
+from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from stn_tf.export.text_proto import Value, text_proto, write_text

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from google.protobuf import text_encoding  # type: ignore[import-untyped]
+from google.protobuf import text_encoding
 
 from stn_tf.errors import ExportError
 

@@ -1,0 +1,113 @@
+"""TensorFlow Serving's list of models, `models.config`, read without TensorFlow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from stn_tf.errors import ConfigError
+from stn_tf.serving.models.version_policy import All, Latest, Specific, VersionPolicy
+from stn_tf.serving.protocol.messages import ModelServerConfig
+
+_MESSAGE = "tensorflow.serving.ModelServerConfig"
+# The engine is chosen by what is in the version directory.
+_PLATFORMS = ("", "tensorflow")
+_OTHER = 2
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model to be served.
+
+    Attributes:
+        name: What requests call it.
+        base_path: The folder that holds its versions.
+        policy: Which of them are served.
+        labels: Label -> version.
+    """
+
+    name: str
+    base_path: Path
+    policy: VersionPolicy = field(default_factory=Latest)
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_model_config(path: str | PathLike[str]) -> list[ModelConfig]:
+    """Reads `models.config`, a `ModelServerConfig` as text.
+
+    Raises:
+        ConfigError: If the file cannot be read, is not such a message, or a value cannot be.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"`{path}` cannot be read: {reason}.") from None
+    return parse_model_config(text, str(path))
+
+
+def parse_model_config(text: str, source: str = "the text") -> list[ModelConfig]:
+    """Reads the text of a `ModelServerConfig`; errors name `source`, line and column.
+
+    Raises:
+        ConfigError: If it is not such a message, or a value cannot be.
+    """
+    try:
+        config = text_format.Parse(text, ModelServerConfig())
+    except (text_format.ParseError, UnicodeError) as error:
+        raise ConfigError(f"Error parsing text-format {_MESSAGE} in {source}: {error}") from None
+    return model_configs(config)
+
+
+def model_configs(config: Any) -> list[ModelConfig]:
+    """Reads a `ModelServerConfig` message, of a file or of a request to reload.
+
+    Raises:
+        ConfigError: If it lists no models in the one way that is served, or a value cannot be.
+    """
+    kind = config.WhichOneof("config")
+    if kind == "custom_model_config":
+        raise ConfigError(
+            f"`custom_model_config` of {_MESSAGE} is not supported. Use `model_config_list`."
+        )
+    return [_model(entry) for entry in config.model_config_list.config]
+
+
+def _model(entry: Any) -> ModelConfig:
+    if not entry.name:
+        raise ConfigError("Every model of `model_config_list` must have a `name`.")
+    where = f"of model {entry.name}"
+    if entry.model_platform not in _PLATFORMS or entry.model_type == _OTHER:
+        platform = entry.model_platform or "OTHER"
+        raise ConfigError(f"`model_platform` {where} must be tensorflow, but it is {platform!r}.")
+    base_path = Path(entry.base_path)
+    if not base_path.is_absolute():
+        raise ConfigError(
+            f"`base_path` {where} must be an absolute path of this machine, "
+            f"but it is {entry.base_path!r}."
+        )
+    labels = dict(entry.version_labels)
+    for label, version in labels.items():
+        if not label or version < 0:
+            raise ConfigError(
+                f"`version_labels` {where} must give versions, but {label!r} is {version}."
+            )
+    return ModelConfig(entry.name, base_path, _policy(entry.model_version_policy, where), labels)
+
+
+def _policy(policy: Any, where: str) -> VersionPolicy:
+    kind = policy.WhichOneof("policy_choice")
+    if kind == "all":
+        return All()
+    if kind == "specific":
+        versions = frozenset(policy.specific.versions)
+        if not versions or min(versions) < 0:
+            raise ConfigError(
+                f"`model_version_policy` {where} must name specific versions, at least 0, "
+                f"but it names {sorted(versions)}."
+            )
+        return Specific(versions)
+    return Latest(max(policy.latest.num_versions, 1))

@@ -1,0 +1,154 @@
+"""A version of a model as a server sees it: signatures, and named arrays in and out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stn_tf.errors import ModelError
+from stn_tf.export.manifest import MANIFEST_FILE, Manifest, read_manifest
+from stn_tf.serving.models.directory import SAVED_MODEL_FILE
+from stn_tf.serving.models.engine import choose_engine
+from stn_tf.serving.protocol.signature import Signature, TensorSpec
+from stn_tf.serving.protocol.status import Status, invalid
+
+
+class Servable(ABC):
+    """A loaded version; its methods may be called from many threads at once.
+
+    Attributes:
+        signatures: What it computes, by name.
+        version_dir: The directory that it was read from.
+        manifest: What the export recorded; None for models of other origin.
+    """
+
+    signatures: Mapping[str, Signature]
+
+    def __init__(self, version_dir: Path) -> None:
+        self.version_dir = version_dir
+        self.manifest = _manifest(version_dir)
+
+    def run(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Computes outputs of a signature.
+
+        Args:
+            signature: One of `signatures`.
+            inputs: Exactly the inputs of the signature; strings are arrays of `bytes` objects.
+            outputs: Names of outputs, which alone are computed; None for all.
+
+        Raises:
+            Status: If there is no such signature, input or output, or it cannot be computed.
+        """
+        found = self.signatures.get(signature)
+        if found is None:
+            raise Status("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
+        names = list(found.outputs if outputs is None else outputs)
+        if unknown := [name for name in names if name not in found.outputs]:
+            raise invalid(
+                f"output tensor alias not found in signature: {unknown[0]} Outputs expected to be "
+                f"in the set {{{','.join(sorted(found.outputs))}}}."
+            )
+        if set(inputs) != set(found.inputs):
+            raise invalid(
+                f"The signature {signature} takes {', '.join(sorted(found.inputs))}, but the "
+                f"request has {', '.join(sorted(inputs)) or 'nothing'}."
+            )
+        fitted = {name: _fit(spec, inputs[name]) for name, spec in found.inputs.items()}
+        return self._run(signature, fitted, names)
+
+    @abstractmethod
+    def _run(
+        self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]
+    ) -> dict[str, np.ndarray]: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the memory of the model; nothing may be computed from now on."""
+
+
+class BothServable(Servable):
+    """An ONNX file, and the SavedModel beside it for the signatures that the file lacks."""
+
+    def __init__(self, onnx: Servable, saved_model: Servable) -> None:
+        super().__init__(onnx.version_dir)
+        self._owners = dict.fromkeys(saved_model.signatures, saved_model)
+        self._owners |= dict.fromkeys(onnx.signatures, onnx)
+        self.signatures = {
+            name: owner.signatures[name] for name, owner in sorted(self._owners.items())
+        }
+        self._parts = (onnx, saved_model)
+
+    def _run(
+        self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]
+    ) -> dict[str, np.ndarray]:
+        return self._owners[signature].run(signature, inputs, outputs)
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()
+
+
+def load_servable(
+    version_dir: Path | str, engine: str = "auto", threads: int | None = None
+) -> Servable:
+    """Loads a version directory, of `stn-tf export` or of other origin.
+
+    Args:
+        version_dir: A folder with `model.onnx`, a SavedModel, or both.
+        engine: `onnx` (ONNX Runtime, never imports TensorFlow), `saved_model` (TensorFlow), or
+            `auto`: ONNX Runtime where there is an ONNX file, and TensorFlow for the signatures
+            that it lacks, such as those for classification and regression.
+        threads: CPU threads that one operation may use; None leaves it to the runtime.
+
+    Raises:
+        ModelError: If there is no model, or it is damaged.
+        ValueError: If `engine` is none of the names above.
+    """
+    version_dir, chosen = choose_engine(version_dir, engine)
+    if chosen == "saved_model":
+        from stn_tf.serving.models.saved_model_servable import SavedModelServable
+
+        return SavedModelServable(version_dir, threads=threads)
+    from stn_tf.serving.models.onnx_servable import OnnxServable
+
+    servable = OnnxServable(version_dir, threads=threads)
+    if engine == "auto" and (version_dir / SAVED_MODEL_FILE).is_file():
+        from stn_tf.serving.models import saved_model_servable
+
+        try:
+            found = saved_model_servable.read_signatures(version_dir)
+            if set(found) - set(servable.signatures):
+                other = saved_model_servable.SavedModelServable(version_dir, threads=threads)
+                return BothServable(servable, other)
+        except BaseException:
+            servable.close()
+            raise
+    return servable
+
+
+def _manifest(version_dir: Path) -> Manifest | None:
+    return read_manifest(version_dir) if (version_dir / MANIFEST_FILE).exists() else None
+
+
+def _fit(spec: TensorSpec, value: np.ndarray) -> np.ndarray:
+    """Lets `[N]` pass for `[N, 1]`, as TensorFlow Serving's clients expect."""
+    value = np.asarray(value)
+    if spec.shape and spec.shape[-1] == 1 and value.ndim == len(spec.shape) - 1:
+        return value[..., None]
+    return value
+
+
+def no_model(path: Path, runtime: str, error: Exception) -> ModelError:
+    """Returns the error of a file that a runtime, named with its version, does not load."""
+    # "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load model from ... failed" -> the last part
+    text = " ".join(str(error).split()).rsplit(" : ", 1)[-1] or type(error).__name__
+    return ModelError(
+        f"`{path}` is no model that {runtime} can load: {text.removesuffix('.')}. "
+        "Copy it again or run `stn-tf export`."
+    )

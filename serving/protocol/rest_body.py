@@ -1,0 +1,180 @@
+"""Bodies of REST's `:predict`: JSON to inputs, outputs to JSON.
+
+A body is opened first, for the name of its signature; its inputs are read against that signature.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stn_tf.serving.protocol.nested_lists import is_base64, to_array, to_json
+from stn_tf.serving.protocol.signature import Signature, TensorSpec
+from stn_tf.serving.protocol.status import Status, invalid
+
+LIMIT_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Body:
+    """A JSON object; `signature_name` is empty where it names none."""
+
+    content: dict[str, Any]
+    signature_name: str
+
+
+def open_body(data: bytes, limit_bytes: int = LIMIT_BYTES) -> Body:
+    """Parses a request's JSON.
+
+    Raises:
+        Status: INVALID_ARGUMENT, if it is too large, too deep or no JSON object.
+    """
+    if len(data) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if not data:
+        raise invalid("JSON Parse error: The document is empty")
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise invalid("JSON Parse error: Lists are nested too deep.") from None
+    except json.JSONDecodeError as error:
+        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
+    except ValueError as error:  # Not Unicode, or an integer of thousands of digits.
+        raise invalid(f"JSON Parse error: {error}") from None
+    if not isinstance(content, dict):
+        raise invalid("JSON Value is not formatted correctly: Is not object")
+    name = content.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid("'signature_name' key must be a string value.")
+    return Body(content, name)
+
+
+def gunzip(data: bytes, limit_bytes: int = LIMIT_BYTES) -> bytes:
+    """Returns the content of a gzip body; refuses a damaged one and one larger than the limit."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        content = stream.decompress(data, limit_bytes + 1)
+    except zlib.error as error:
+        raise invalid(f"The body is not gzip: {error}") from None
+    if len(content) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if not stream.eof or stream.unused_data:
+        raise invalid("The body is not gzip: it is cut off, or something follows it.")
+    return content
+
+
+def predict_inputs(body: Body, signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
+    """Returns the inputs of a predict request, and whether it has rows (`instances`).
+
+    Shapes are not held against the signature; TensorFlow Serving does not either.
+    """
+    specs = signature.inputs
+    rows, columns = "instances" in body.content, "inputs" in body.content
+    if rows and columns:
+        raise invalid(
+            "JSON Value is not formatted correctly: expecting only one of 'inputs' or 'instances' "
+            "keys to exist"
+        )
+    if rows:
+        return _read_rows(body.content["instances"], specs), True
+    if columns:
+        return _read_columns(body.content["inputs"], specs), False
+    raise invalid("Missing 'inputs' or 'instances' key")
+
+
+def _read_rows(rows: Any, specs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+    if not isinstance(rows, list):
+        raise invalid("Expecting 'instances' value to be a list/array")
+    if not rows:
+        raise invalid("No values in 'instances' array")
+    if not _is_object(rows[0]):
+        if len(specs) != 1:
+            raise invalid(
+                "instances is a plain list, but expecting list of objects as multiple input "
+                "tensors required as per tensorinfo_map"
+            )
+        for index, row in enumerate(rows):
+            if _is_object(row):
+                raise invalid(f"Expecting value/list but got object at item {index} of input list")
+        (name,) = specs
+        return {name: to_array(rows, specs[name])}
+    names = set(specs)
+    for index, row in enumerate(rows):
+        if not _is_object(row):
+            raise invalid(f"Expecting object but got list at item {index} of input list")
+        if row.keys() != names:
+            raise invalid(
+                f"Failed to process element: {index} of 'instances' list. JSON object: keys must "
+                f"be equal to: {','.join(sorted(names))}"
+            )
+    return {name: _named(name, [row[name] for row in rows], spec) for name, spec in specs.items()}
+
+
+def _read_columns(columns: Any, specs: Mapping[str, TensorSpec]) -> dict[str, np.ndarray]:
+    if not _is_object(columns):
+        if len(specs) != 1:
+            raise invalid(
+                "inputs is a plain value/list, but expecting an object as multiple input tensors "
+                "required as per tensorinfo_map"
+            )
+        (name,) = specs
+        return {name: to_array(columns, specs[name])}
+    for name in specs:
+        if name not in columns:
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
+    return {name: _named(name, columns[name], spec) for name, spec in specs.items()}
+
+
+def _named(name: str, value: Any, spec: TensorSpec) -> np.ndarray:
+    try:
+        return to_array(value, spec)
+    except Status as error:
+        raise Status(error.code, f"Failed to process key: {name}. Error: {error}") from None
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and not is_base64(value)
+
+
+def predict_answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
+    """Returns the JSON of `predictions` (rows) or `outputs`; one output goes without its name."""
+    if not outputs:
+        raise invalid("Cannot convert empty tensor map to JSON")
+    if rows:
+        _check_batch(outputs)
+    values = {name: to_json(name, array) for name, array in outputs.items()}
+    answer: Any = values
+    if len(values) == 1:
+        (answer,) = values.values()
+    elif rows:
+        answer = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    return write({"predictions" if rows else "outputs": answer})
+
+
+def _check_batch(outputs: Mapping[str, np.ndarray]) -> None:
+    batch: int | None = None
+    for name, array in outputs.items():
+        if not array.ndim:
+            raise invalid(f"Tensor name: {name} has no shape information ")
+        if batch is not None and len(array) != batch:
+            raise invalid(
+                f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {batch}"
+            )
+        batch = len(array)
+
+
+def error_body(status: Status) -> bytes:
+    """Returns the JSON of a refusal."""
+    return write({"error": status.message})
+
+
+def write(value: Any) -> bytes:
+    """Returns JSON as TensorFlow Serving's clients read it: UTF-8, with NaN and Infinity."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
+
+
+def _too_large(limit_bytes: int) -> Status:
+    return invalid(f"The body is larger than {limit_bytes} bytes.")

@@ -1,0 +1,158 @@
+"""The gRPC side: bytes in, bytes out, with the generated classes for what is unusual."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+
+from stn_tf.errors import ConfigError
+from stn_tf.serving.models.model_config import model_configs
+from stn_tf.serving.protocol import messages, wire
+from stn_tf.serving.protocol.call import read_call
+from stn_tf.serving.protocol.schema import CODES
+from stn_tf.serving.protocol.status import Status, invalid
+from stn_tf.serving.server import model_info
+from stn_tf.serving.server.service import ModelService
+
+_PREDICTION = "tensorflow.serving.PredictionService"
+_MODELS = "tensorflow.serving.ModelService"
+_HEALTH = "grpc.health.v1.Health"
+_CODES = {CODES[code.name]: code for code in grpc.StatusCode if code.name in CODES}
+# Clients send images of any size; TensorFlow Serving has no limit either.
+_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+Answer = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+def make_grpc_server(
+    service: ModelService, addresses: list[str], *, threads: int = 16, typed: bool = True
+) -> tuple[grpc.Server, list[int]]:
+    """Returns a server that is not started yet, and the ports that it will listen on.
+
+    Args:
+        service: What answers.
+        addresses: `host:port` (port 0 for a free one) or `unix:/path`.
+        threads: Requests that are handled at once.
+        typed: Whether answers hold `float_val` rather than `tensor_content`.
+
+    Raises:
+        OSError: If an address cannot be bound.
+    """
+    server = grpc.server(
+        ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
+        options=[*_OPTIONS, ("grpc.so_reuseport", 0)],
+    )
+    answers = _Answers(service, typed)
+    server.add_generic_rpc_handlers(
+        (
+            _handler(
+                _PREDICTION, Predict=answers.predict, GetModelMetadata=answers.get_model_metadata
+            ),
+            _handler(
+                _MODELS,
+                GetModelStatus=answers.get_model_status,
+                HandleReloadConfigRequest=answers.reload,
+            ),
+            _handler(_HEALTH, Check=answers.check),
+        )
+    )
+    ports = []
+    for address in addresses:
+        try:
+            ports.append(server.add_insecure_port(address))
+        except RuntimeError as error:
+            raise OSError(f"`{address}` cannot be listened on: {error}") from None
+    return server, ports
+
+
+def _handler(name: str, **methods: Answer) -> Any:
+    made = {
+        method: grpc.unary_unary_rpc_method_handler(_guarded(answer))
+        for method, answer in methods.items()
+    }
+    return grpc.method_handlers_generic_handler(name, made)
+
+
+def _guarded(answer: Answer) -> Answer:
+    def answered(data: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return answer(data, context)
+        except Status as error:
+            code, text = _CODES[error.number], error.message
+        except Exception as error:  # Whatever a model does, the server goes on.
+            code, text = grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"[:1024]
+        context.abort(code, text)
+        raise AssertionError  # abort() has raised.
+
+    return answered
+
+
+class _Answers:
+    """The methods of the services, each from the bytes of a request to those of an answer."""
+
+    def __init__(self, service: ModelService, typed: bool) -> None:
+        self._service = service
+        self._typed = typed
+
+    def predict(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        call = read_call(data)
+        left = context.time_remaining()
+        # Without a deadline, gRPC gives the largest number there is.
+        deadline = None if left is None or left > 1e6 else time.monotonic() + left
+        with self._service.counted(call.name, "Predict", "GRPC"):
+            found = self._service.predict(call, deadline)
+        return wire.write_predict(
+            call.name, found.version, found.signature, found.outputs, self._typed
+        )
+
+    def get_model_metadata(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.GetModelMetadataRequest, data)
+        spec = _spec(request)
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != "signature_def":
+                raise invalid(f"Metadata field {field} is not supported")
+        with self._service.held(*spec) as held:
+            return bytes(model_info.metadata(held).SerializeToString())
+
+    def get_model_status(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.GetModelStatusRequest, data)
+        name, version, _ = _spec(request)
+        return bytes(model_info.status(self._service.store, name, version).SerializeToString())
+
+    def reload(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.ReloadConfigRequest, data)
+        try:
+            configs = model_configs(request.config)
+        except ConfigError as error:
+            raise invalid(str(error)) from None
+        self._service.store.reload(configs)
+        return bytes(messages.ReloadConfigResponse(status={"error_code": 0}).SerializeToString())
+
+    def check(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.HealthCheckRequest, data)
+        state = model_info.health(self._service.store, request.service)
+        if state is None:
+            raise Status("NOT_FOUND", f"unknown service {request.service}")
+        answer = messages.HealthCheckResponse(status=messages.ServingStatus[state])
+        return bytes(answer.SerializeToString())
+
+
+def _spec(request: Any) -> tuple[str, int | None, str | None]:
+    """The name, version and label that a request asks for."""
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    spec = request.model_spec
+    version = spec.version.value if spec.HasField("version") else None
+    label = spec.version_label if spec.HasField("version_label") else None
+    return spec.name, version, label
+
+
+def _parse(kind: Any, data: bytes) -> Any:
+    try:
+        return kind.FromString(data)
+    except Exception as error:  # Protobuf's kinds differ between its implementations.
+        raise invalid(f"The request is no {kind.DESCRIPTOR.name}: {error}") from None

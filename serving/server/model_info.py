@@ -1,0 +1,149 @@
+"""What the server says about its models: states, metadata, health."""
+
+from typing import Any
+
+from google.protobuf import json_format
+
+from stn_tf.serving.models.store import ModelStore, ServedVersion
+from stn_tf.serving.protocol import messages, tensors
+from stn_tf.serving.protocol.schema import CODES
+from stn_tf.serving.protocol.signature import TensorSpec
+from stn_tf.serving.protocol.status import Status
+
+_SERVICES = (
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+)
+
+
+def status(store: ModelStore, name: str, version: int | None) -> Any:
+    """Returns the `GetModelStatusResponse` of a model, or of one version.
+
+    Raises:
+        Status: NOT_FOUND if there is none.
+    """
+    answer = messages.GetModelStatusResponse()
+    for found in store.status(name, version):
+        error = found.error
+        entry = answer.model_version_status.add(
+            version=found.version, state=messages.State[found.state]
+        )
+        entry.status.error_code = 0 if error is None else CODES[error.code]
+        entry.status.error_message = "" if error is None else error.message
+    return answer
+
+
+def status_json(store: ModelStore, name: str, version: int | None, label: str | None) -> Any:
+    """Returns the same as TensorFlow Serving's REST prints it: all fields, integers as text."""
+    if label is not None:
+        with store.acquire(name, label=label) as held:
+            version = held.version
+    return {
+        "model_version_status": [
+            {
+                "version": str(found.version),
+                "state": found.state,
+                "status": {
+                    "error_code": "OK" if found.error is None else found.error.code,
+                    "error_message": "" if found.error is None else found.error.message,
+                },
+            }
+            for found in store.status(name, version)
+        ]
+    }
+
+
+def models_json(store: ModelStore) -> Any:
+    """Returns every model with its versions, their states and its labels."""
+    return {
+        "models": [
+            {
+                "name": name,
+                "labels": {label: str(number) for label, number in store.labels(name).items()},
+                "versions": [
+                    {
+                        "version": str(found.version),
+                        "state": found.state,
+                        "error": "" if found.error is None else found.error.message,
+                    }
+                    for found in store.status(name)
+                ],
+            }
+            for name in store.names()
+        ]
+    }
+
+
+def metadata(held: ServedVersion) -> Any:
+    """Returns the `GetModelMetadataResponse` with the signatures of a version."""
+    answer = messages.GetModelMetadataResponse()
+    answer.model_spec.name = held.name
+    answer.model_spec.version.value = held.version
+    answer.metadata["signature_def"].Pack(_signatures(held), type_url_prefix="type.googleapis.com")
+    return answer
+
+
+def metadata_json(held: ServedVersion) -> Any:
+    """Returns the same as TensorFlow Serving's REST prints it."""
+    signatures = json_format.MessageToDict(
+        _signatures(held),
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+    return {
+        "model_spec": {
+            "name": held.name,
+            "signature_name": "",
+            "version": str(held.version),
+        },
+        "metadata": {"signature_def": signatures},
+    }
+
+
+def health(store: ModelStore, service: str) -> str | None:
+    """Returns SERVING where every model has an available version; None for an unknown service.
+
+    Args:
+        store: The models.
+        service: Empty for the server, one of its services, or the name of a model.
+    """
+    names = store.names()
+    if service and service not in _SERVICES:
+        if service not in names:
+            return None
+        names = [service]
+    ready = bool(names) and all(
+        any(found.state == "AVAILABLE" for found in _status(store, name)) for name in names
+    )
+    return "SERVING" if ready else "NOT_SERVING"
+
+
+def _status(store: ModelStore, name: str) -> list:
+    try:
+        return store.status(name)
+    except Status:  # It has no version yet.
+        return []
+
+
+def _signatures(held: ServedVersion) -> Any:
+    found = messages.SignatureDefMap()
+    for name, signature in held.servable.signatures.items():
+        definition = found.signature_def[name]
+        definition.method_name = signature.method
+        for target, specs in (
+            (definition.inputs, signature.inputs),
+            (definition.outputs, signature.outputs),
+        ):
+            for key, spec in specs.items():
+                _describe(target[key], spec)
+    return found
+
+
+def _describe(info: Any, spec: TensorSpec) -> None:
+    info.name = f"{spec.name}:0"
+    info.dtype = tensors.dtype_number(spec.dtype)
+    if spec.shape is None:
+        info.tensor_shape.unknown_rank = True
+    else:
+        for length in spec.shape:
+            info.tensor_shape.dim.add(size=-1 if length is None else length)

@@ -1,0 +1,78 @@
+"""The bodies of REST requests: TensorFlow Serving's JSON, one encoded image, or a NumPy array."""
+
+import io
+
+import numpy as np
+
+from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol.signature import DEFAULT
+from stn_tf.serving.protocol.status import Status, invalid
+from stn_tf.serving.protocol.wire import PredictCall
+from stn_tf.serving.server.service import ModelService
+
+_JSON = "application/json"
+_NPY = "application/x-npy"
+_IMAGES = ("image/jpeg", "image/png")
+_BYTES_SIGNATURE = "serving_bytes"
+
+Place = tuple[str, int | None, str | None]
+
+
+def answer(
+    service: ModelService, place: Place, verb: str, kind: str, body: bytes, deadline: float
+) -> tuple[bytes, str]:
+    """Returns the answer to a POST, and its content type.
+
+    Args:
+        service: What answers.
+        place: Name, version and label of the model.
+        verb: `predict`, `classify` or `regress`.
+        kind: The content type of the body; all but images and arrays are read as JSON.
+        body: The body.
+        deadline: In `time.monotonic` seconds.
+
+    Raises:
+        Status: If the request is wrong or cannot be computed.
+    """
+    if verb != "predict":
+        raise Status("UNIMPLEMENTED", f"REST API :{verb} is not served; use :predict.")
+    if kind == _NPY:
+        return _array(service, place, body, deadline), _JSON
+    if kind in _IMAGES:
+        return _image(service, place, body, deadline), _JSON
+    return _json(service, place, body, deadline), _JSON
+
+
+def _json(service: ModelService, place: Place, data: bytes, deadline: float) -> bytes:
+    body = rest_body.open_body(data)
+    name = body.signature_name or DEFAULT
+    with service.held(*place) as held:
+        signature = held.servable.signatures.get(name)
+        version = held.version
+    if signature is None:
+        raise Status("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+    inputs, rows = rest_body.predict_inputs(body, signature)
+    call = PredictCall(place[0], version, None, name, inputs, ())
+    return rest_body.predict_answer(service.predict(call, deadline).outputs, rows)
+
+
+def _array(service: ModelService, place: Place, data: bytes, deadline: float) -> bytes:
+    try:
+        values = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise invalid(f"The body is no array of NumPy's .npy format: {error}") from None
+    with service.held(*place) as held:
+        signature, version = held.servable.signatures.get(DEFAULT), held.version
+    if signature is None or len(signature.inputs) != 1 or not isinstance(values, np.ndarray):
+        raise invalid("An array as body is for signatures with one input; send JSON instead.")
+    (name,) = signature.inputs
+    call = PredictCall(place[0], version, None, DEFAULT, {name: values}, ())
+    return rest_body.predict_answer(service.predict(call, deadline).outputs, rows=True)
+
+
+def _image(service: ModelService, place: Place, data: bytes, deadline: float) -> bytes:
+    encoded = np.empty(1, object)
+    encoded[0] = data
+    inputs = {"image_bytes": encoded}
+    call = PredictCall(*place, _BYTES_SIGNATURE, inputs, ())
+    return rest_body.predict_answer(service.predict(call, deadline).outputs, rows=True)
