@@ -57,10 +57,11 @@ def command(
     model_base_path: Path | None,
     **choices: Any,
 ) -> None:
-    """Serve exported models over gRPC and REST, as TensorFlow Serving does.
+    """Serve exported models over gRPC and REST.
 
-    Each DIR is a folder of versions, served under its own name. Flags have the names that they
-    have in tensorflow_model_server. SIGTERM lets requests in flight finish.
+    Requests and answers are those of TensorFlow Serving. Each DIR is a folder of versions, served
+    under its own name. Flags have the names that they have in tensorflow_model_server. SIGTERM
+    lets requests in flight finish.
 
     \b
     Examples:

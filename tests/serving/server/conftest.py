@@ -86,6 +86,7 @@ def start(*arguments: str | Path) -> Server:
         ports = re.match(r"Serving gRPC on port (\d+), REST on port (\d+)", line)
         if ports:
             return Server(process, int(ports[1]), int(ports[2]))
+    process.communicate()
     raise AssertionError("".join(seen))
 
 
