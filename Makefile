@@ -53,7 +53,7 @@ sanitize:                          ## The compiled kernels under sanitizers; nee
 	$(MAKE) -C tests/native/cpp
 
 addons-test: addons-env            ## The sampler against tfa.image.resampler.
-	$(ADDONS)/bin/python -m pytest tests/addons -W default
+	$(ADDONS)/bin/python -m pytest tests/addons/test_resampler.py -W default
 
 clean:
 	rm -rf $(VENV) $(ADDONS) build *.egg-info demo $(NATIVE) stn_tf/native/*.so
