@@ -50,7 +50,7 @@ addons-models: addons-env          ## Models for tests/addons/test_saved_model.p
 	$(ADDONS)/bin/python -W ignore tests/addons/write_models.py $(ADDONS)/models
 
 sanitize:                          ## The compiled kernels under sanitizers; needs a C++ compiler.
-	$(MAKE) -C tests/native/cpp
+	$(MAKE) -j2 -C tests/native/cpp
 
 addons-test: addons-env            ## The sampler against tfa.image.resampler.
 	$(ADDONS)/bin/python -m pytest tests/addons/test_resampler.py -W default
