@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stn_tf.cli.options import json_option
+from stn_tf.cli.options import json_option, out_option
 from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
 
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder that gets the new version as a sub-folder: 1, then 2, ...",
-)
+@out_option
 @click.option(
     "--target",
     default="any",

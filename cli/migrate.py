@@ -1,27 +1,19 @@
 """`stn-tf migrate`."""
 
 import json
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from stn_tf.cli.options import json_option
+from stn_tf.cli.options import json_option, out_option
+from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
-
-if TYPE_CHECKING:
-    from stn_tf.export.manifest import ParityRow
 
 
 @click.command()
 @click.argument("saved_model", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder that gets the new version as a sub-folder: 1, then 2, ...",
-)
+@out_option
 @click.option(
     "--signature",
     default="serving_default",
@@ -60,7 +52,7 @@ def command(
             saved_model,
             out,
             signature=signature,
-            on_parity=None if as_json else _print_parity,
+            on_parity=None if as_json else partial(print_parity, original="original"),
             compare=not no_compare,
             onnx=not no_onnx,
         )
@@ -81,40 +73,3 @@ def command(
     for reason in result.not_compared:
         click.echo(f"not compared: {reason}")
     click.echo(result.version_dir)
-
-
-# What the columns of the table are called.
-_HEADINGS = {
-    "sampler": "sampler alone",
-    "saved_model": "SavedModel",
-    "onnx_runtime": "ONNX RT",
-    "onnx_runtime/ours": "ONNX RT, ours",
-}
-
-
-def _print_parity(rows: Sequence["ParityRow"]) -> None:
-    """A line for each output, a column for each file; then every comparison that failed."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    candidates = list(dict.fromkeys(row.candidate for row in rows))
-    table = Table(title="Largest difference to the original", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("output", no_wrap=True)
-    for candidate in candidates:
-        table.add_column(_HEADINGS.get(candidate, candidate), justify="right")
-    for output in dict.fromkeys(row.output for row in rows):
-        texts = []
-        for candidate in candidates:
-            found = [row for row in rows if (row.output, row.candidate) == (output, candidate)]
-            text = f"{max(row.largest_difference for row in found):.1e}" if found else ""
-            texts.append(text if all(row.passed for row in found) else f"[red]{text}")
-        table.add_row(output, *texts)
-    console = Console()
-    console.print(table)
-    for row in rows:
-        if not row.passed:
-            console.print(
-                f"{row.output} of {row.candidate} on {row.case}: {row.largest_difference:.1e}, "
-                f"at most {row.tolerance:.1e} allowed"
-            )

@@ -6,6 +6,13 @@ import click
 
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
+out_option = click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder that gets the new version as a sub-folder: 1, then 2, ...",
+)
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON, for programs."
 )

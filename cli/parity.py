@@ -17,8 +17,13 @@ _HEADINGS = {
 }
 
 
-def print_parity(rows: Sequence["ParityRow"]) -> None:
-    """A line for each output, a column for each file; then every comparison that failed."""
+def print_parity(rows: Sequence["ParityRow"], original: str = "live model") -> None:
+    """A line for each output, a column for each file; then every comparison that failed.
+
+    Args:
+        rows: The comparison.
+        original: What the files were compared with.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -27,7 +32,8 @@ def print_parity(rows: Sequence["ParityRow"]) -> None:
     for row in rows:
         cells.setdefault(row.output, {}).setdefault(row.candidate, []).append(row)
     candidates = list(dict.fromkeys(row.candidate for row in rows))
-    table = Table(title="Largest difference to the live model", box=box.SIMPLE_HEAD, pad_edge=False)
+    title = f"Largest difference to the {original}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("output", no_wrap=True)
     for heading in (*(_HEADINGS.get(name, name) for name in candidates), "allowed"):
         table.add_column(heading, justify="right")

@@ -1,32 +1,22 @@
 """How requests are batched: TensorFlow Serving's `--batching_parameters_file`, read without it."""
 
-import functools
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import (
-    descriptor_pb2,
-    message_factory,
-    text_format,
-    wrappers_pb2,
-)
-from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf import text_format
 
 from stn_tf.errors import ConfigError
+from stn_tf.serving.protocol import messages
 
 _MESSAGE = "tensorflow.serving.BatchingParameters"
-_WRAPPED = {
-    "max_batch_size": "Int64Value",
-    "batch_timeout_micros": "Int64Value",
-    "max_enqueued_batches": "Int64Value",
-    "num_batch_threads": "Int64Value",
-    "thread_pool_name": "StringValue",
-    "enable_large_batch_splitting": "BoolValue",
-    "max_execution_batch_size": "Int64Value",
-}
+# Fields that are messages around their value, so that leaving them out can be told.
+_WRAPPED = (
+    *("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"),
+    *("thread_pool_name", "enable_large_batch_splitting", "max_execution_batch_size"),
+)
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ def parse_batching_parameters(text: str, source: str = "the text") -> BatchingPa
         ConfigError: If a field is unknown or cannot be.
     """
     try:
-        message = text_format.Parse(text, _message_class()())
+        message = text_format.Parse(text, messages.BatchingParameters())
     except (text_format.ParseError, UnicodeError) as error:
         raise ConfigError(f"Error parsing text-format {_MESSAGE} in {source}: {error}") from None
     values: dict[str, Any] = {
@@ -146,32 +136,3 @@ def _line(text: str, name: str) -> int:
         if re.search(rf"\b{name}\b", line.partition("#")[0]):
             return number
     return 1
-
-
-@functools.cache
-def _message_class() -> Any:
-    """The message, which no package for Python ships; its numbers do not matter for text."""
-    pool = DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    file = descriptor_pb2.FileDescriptorProto(
-        name="stn_tf/batching_parameters.proto",
-        package="tensorflow.serving",
-        syntax="proto3",
-        dependency=["google/protobuf/wrappers.proto"],
-    )
-    message = file.message_type.add(name="BatchingParameters")
-    kinds = descriptor_pb2.FieldDescriptorProto
-    for number, (name, kind) in enumerate(_WRAPPED.items(), start=1):
-        field = message.field.add(name=name, number=number, label=kinds.LABEL_OPTIONAL)
-        field.type, field.type_name = kinds.TYPE_MESSAGE, f".google.protobuf.{kind}"
-    message.field.add(
-        name="allowed_batch_sizes", number=20, type=kinds.TYPE_INT64, label=kinds.LABEL_REPEATED
-    )
-    message.field.add(
-        name="pad_variable_length_inputs",
-        number=21,
-        type=kinds.TYPE_BOOL,
-        label=kinds.LABEL_OPTIONAL,
-    )
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(_MESSAGE))

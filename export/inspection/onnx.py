@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
 from stn_tf.errors import ModelError
+from stn_tf.export import onnx_form
 from stn_tf.export.inspection import onnx_shapes
 from stn_tf.export.inspection.onnx_shapes import AFFINE, DOMAIN, GRID_SAMPLE, PROJECTIVE
 from stn_tf.export.inspection.result import (
@@ -39,7 +40,7 @@ def inspect_onnx(path: Path) -> FileInspection:
     functions = {(function.domain, function.name) for function in model.functions}
     flat = onnx_shapes.flat(model)
     shapes = onnx_shapes.Shapes(flat)
-    nodes = onnx_shapes.all_nodes(flat.graph)
+    nodes = onnx_form.nodes(flat.graph)
     samplers = [use for node in nodes if (use := _sampler(node, shapes)) is not None]
     weights = {tensor.name for tensor in model.graph.initializer}
     signature = Signature(

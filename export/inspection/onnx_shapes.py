@@ -28,16 +28,6 @@ def is_ours(node: onnx.NodeProto) -> bool:
     return bool(node.domain == DOMAIN and node.op_type in _OURS)
 
 
-def all_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Returns all nodes, those of loops and branches included."""
-    found = list(graph.node)
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found.extend(all_nodes(inner))
-    return found
-
-
 def parameters(model: onnx.ModelProto) -> int:
     """Returns how many numbers are weights: what a file stores for layers that have some.
 

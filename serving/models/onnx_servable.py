@@ -11,9 +11,8 @@ import numpy as np
 from stn_tf.data.image_file import UNREADABLE, read_image
 from stn_tf.errors import ModelError
 from stn_tf.export.manifest import InputImages, Manifest
-from stn_tf.libraries import onnxruntime_library
 from stn_tf.serving.models.directory import ONNX_FILE, verify_files
-from stn_tf.serving.models.onnx_engine import _CPU, _ERRORS_ONLY, _providers
+from stn_tf.serving.models.onnx_session import make_session
 from stn_tf.serving.models.servable import Servable, no_model
 from stn_tf.serving.protocol.signature import DEFAULT, PREDICT, Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
@@ -63,18 +62,8 @@ class OnnxServable(Servable):
         if self.manifest is not None:
             verify_files(version_dir, self.manifest.sha256, [ONNX_FILE])
         _check_external_data(path)
-        options = ort.SessionOptions()
-        options.log_severity_level = _ERRORS_ONLY
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        providers = _providers()
-        if providers == [_CPU]:
-            # They compute on the CPU: on a GPU they would draw the sampler off it.
-            library = onnxruntime_library()
-            if library is not None:
-                options.register_custom_ops_library(str(library))
         try:
-            self.session = ort.InferenceSession(str(path), options, providers=providers)
+            self.session = make_session(path, threads)
             inputs = _specs(self.session.get_inputs())
             outputs = _specs(self.session.get_outputs())
         except Exception as error:  # ONNX Runtime's errors share no base class of their own.

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from google.protobuf import json_format
-
 from stn_tf.serving.models.store import ModelStore, ServedVersion
 from stn_tf.serving.protocol import messages, tensors
 from stn_tf.serving.protocol.schema import CODES
@@ -31,26 +29,6 @@ def status(store: ModelStore, name: str, version: int | None) -> Any:
         entry.status.error_code = 0 if error is None else CODES[error.code]
         entry.status.error_message = "" if error is None else error.message
     return answer
-
-
-def status_json(store: ModelStore, name: str, version: int | None, label: str | None) -> Any:
-    """Returns the same as TensorFlow Serving's REST prints it: all fields, integers as text."""
-    if label is not None:
-        with store.acquire(name, label=label) as held:
-            version = held.version
-    return {
-        "model_version_status": [
-            {
-                "version": str(found.version),
-                "state": found.state,
-                "status": {
-                    "error_code": "OK" if found.error is None else found.error.code,
-                    "error_message": "" if found.error is None else found.error.message,
-                },
-            }
-            for found in store.status(name, version)
-        ]
-    }
 
 
 def models_json(store: ModelStore) -> Any:
@@ -81,23 +59,6 @@ def metadata(held: ServedVersion) -> Any:
     answer.model_spec.version.value = held.version
     answer.metadata["signature_def"].Pack(_signatures(held), type_url_prefix="type.googleapis.com")
     return answer
-
-
-def metadata_json(held: ServedVersion) -> Any:
-    """Returns the same as TensorFlow Serving's REST prints it."""
-    signatures = json_format.MessageToDict(
-        _signatures(held),
-        preserving_proto_field_name=True,
-        always_print_fields_with_no_presence=True,
-    )
-    return {
-        "model_spec": {
-            "name": held.name,
-            "signature_name": "",
-            "version": str(held.version),
-        },
-        "metadata": {"signature_def": signatures},
-    }
 
 
 def health(store: ModelStore, service: str) -> str | None:

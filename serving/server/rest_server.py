@@ -1,7 +1,6 @@
 """The REST side: TensorFlow Serving's URLs and JSON, and raw images and arrays."""
 
 import asyncio
-import json
 import re
 import ssl
 import time
@@ -11,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol.rest_messages import message_body
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.server import model_info, rest_predict
 from stn_tf.serving.server.service import ModelService
@@ -90,17 +91,20 @@ class RestServer:
         return web.Response(text="ok\n")
 
     async def _models(self, request: web.Request) -> web.Response:
-        return _json(model_info.models_json(self._service.store))
+        return _answer(rest_body.write(model_info.models_json(self._service.store)))
 
     async def _get(self, request: web.Request) -> web.Response:
         place = _GET.fullmatch(request.path)
         if place is None:
             raise _malformed(request)
         name, version, label = _place(place)
-        if place["metadata"] is None:
-            return _json(model_info.status_json(self._service.store, name, version, label))
-        with self._service.held(name, version, label) as held:
-            return _json(model_info.metadata_json(held))
+        if place["metadata"] is not None:
+            with self._service.held(name, version, label) as held:
+                return _answer(message_body(model_info.metadata(held)))
+        if label is not None:
+            with self._service.held(name, None, label) as held:
+                version = held.version
+        return _answer(message_body(model_info.status(self._service.store, name, version)))
 
     async def _post(self, request: web.Request) -> web.Response:
         place = _POST.fullmatch(request.path)
@@ -126,18 +130,17 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Status as error:
-        return _json({"error": error.message}, error.http)
+        return _refusal(error)
     except web.HTTPRequestEntityTooLarge as error:
-        return _json({"error": f"The body is too large: {error.text}"}, 413)
+        return _refusal(invalid(f"The body is too large: {error.text}"), 413)
     except web.HTTPException as error:
         if request.path.startswith("/v1"):
-            malformed = _malformed(request)
-            return _json({"error": malformed.message}, malformed.http)
-        return _json({"error": error.reason}, error.status)
+            return _refusal(_malformed(request))
+        return _refusal(invalid(error.reason), error.status)
     except asyncio.CancelledError:
         raise
     except Exception as error:  # Whatever a model does, the server goes on.
-        return _json({"error": f"{type(error).__name__}: {error}"[:1024]}, 500)
+        return _refusal(Status("INTERNAL", f"{type(error).__name__}: {error}"))
 
 
 def _place(found: re.Match[str]) -> tuple[str, int | None, str | None]:
@@ -149,9 +152,9 @@ def _malformed(request: web.Request) -> Status:
     return invalid(f"Malformed request: {request.method} {request.path}")
 
 
-def _json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(
-        body=(json.dumps(value, indent=1) + "\n").encode(),
-        status=status,
-        content_type="application/json",
-    )
+def _refusal(status: Status, http: int | None = None) -> web.Response:
+    return _answer(rest_body.error_body(status), http or status.http)
+
+
+def _answer(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
