@@ -127,7 +127,7 @@ def _matrices(name: str, opset: int) -> onnx.FunctionProto:
         matrix = body.add("Reshape", padded, body.whole([0, 3, 3]))
     columns = [f"column_{i}" for i in range(3)]
     body.add("Split", matrix, body.whole([1, 1, 1]), outputs=columns, axis=2)
-    # Coordinates before points, [N, rows, P]: ONNX Runtime is 20 times slower where it has to
+    # Coordinates before points, [N, rows, P]: ONNX Runtime is far slower where it has to
     # repeat pairs of numbers.
     points = body.add("Add", body.add("Mul", columns[0], x), body.add("Mul", columns[1], y))
     points = body.add("Add", points, columns[2])

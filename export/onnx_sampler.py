@@ -58,7 +58,7 @@ def body_attributes(
 
 
 def _short(values: list[float]) -> list[float]:
-    """One value where all are equal: ONNX Runtime is 20 times slower where it repeats pairs."""
+    """One value where all are equal: ONNX Runtime is far slower where it repeats pairs."""
     return values[:1] if len(set(values)) == 1 else values
 
 

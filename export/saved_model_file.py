@@ -53,7 +53,9 @@ def saved_model(
     names = signature_outputs(network)
     functions = {name: _signature(network, name, outputs) for name, outputs in names.items()}
     functions |= network.others
-    names |= {name: tuple(other.structured_outputs) for name, other in network.others.items()}
+    # What a loaded signature says comes sorted by name, though its names may not.
+    others = network.others.items()
+    names |= {name: tuple(sorted(other.structured_outputs)) for name, other in others}
     try:
         functions = {
             name: _named(function if xla else with_stock_samplers(function), names[name])

@@ -39,7 +39,7 @@ def load_saved_network(folder: Path, signature: str = "serving_default") -> Netw
         )
     function = signatures.pop(signature)
     inputs = {}
-    for name, spec in function.structured_input_signature[1].items():
+    for name, spec in sorted(function.structured_input_signature[1].items()):
         shape = list(spec.shape) if spec.shape.rank is not None else None
         if not shape or None in shape[1:]:
             raise ExportError(
@@ -47,7 +47,8 @@ def load_saved_network(folder: Path, signature: str = "serving_default") -> Netw
                 f"the batch, but it is {spec.shape}. Save the model for inputs of one size."
             )
         inputs[name] = tf.TensorSpec([None, *shape[1:]], spec.dtype, name)
-    outputs = tuple(function.structured_outputs)
+    # A loaded signature's names come in any order, its graph's outputs sorted by name.
+    outputs = tuple(sorted(function.structured_outputs))
 
     def answer(values: Tensors) -> dict[str, tf.Tensor]:
         # `loaded` owns the variables of the signatures.

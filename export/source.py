@@ -38,7 +38,7 @@ def load_network(
     if isinstance(source, keras.Model):
         return inspect(source, input_shape)
     path = Path(source)
-    if (path / "saved_model.pb").exists() or (path / "saved_model.pbtxt").exists():
+    if _is_saved_model(path):
         return load_saved_network(path, signature)
     if path.is_file():
         return inspect(_load_keras(path), input_shape)
@@ -53,10 +53,11 @@ def is_run(source: Any) -> bool:
     if isinstance(source, keras.Model | Network):
         return False
     path = Path(source)
-    return not (path.is_file() or any((path / f"saved_model.{end}").exists() for end in _ENDS))
+    return not (path.is_file() or _is_saved_model(path))
 
 
-_ENDS = ("pb", "pbtxt")
+def _is_saved_model(path: Path) -> bool:
+    return any((path / f"saved_model.{end}").exists() for end in ("pb", "pbtxt"))
 
 
 def _load_keras(path: Path) -> keras.Model:

@@ -4,7 +4,6 @@ A body is opened first, for the name of its signature; its inputs are read again
 """
 
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,20 +49,6 @@ def open_body(data: bytes, limit_bytes: int = LIMIT_BYTES) -> Body:
     if not isinstance(name, str):
         raise invalid("'signature_name' key must be a string value.")
     return Body(content, name)
-
-
-def gunzip(data: bytes, limit_bytes: int = LIMIT_BYTES) -> bytes:
-    """Returns the content of a gzip body; refuses a damaged one and one larger than the limit."""
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        content = stream.decompress(data, limit_bytes + 1)
-    except zlib.error as error:
-        raise invalid(f"The body is not gzip: {error}") from None
-    if len(content) > limit_bytes:
-        raise _too_large(limit_bytes)
-    if not stream.eof or stream.unused_data:
-        raise invalid("The body is not gzip: it is cut off, or something follows it.")
-    return content
 
 
 def predict_inputs(body: Body, signature: Signature) -> tuple[dict[str, np.ndarray], bool]:

@@ -125,6 +125,25 @@ def test_a_saved_model_of_keras_itself(tmp_path):
     assert list(result.manifest.inputs) == [name]
 
 
+def test_every_signature_keeps_its_outputs_apart(tmp_path):
+    """TensorFlow loads the names of outputs in another order in every process."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], name="x")])
+    def answer(x):
+        return {name: x * float(i + 2) for i, name in enumerate("abcdefgh")}
+
+    signatures = {"serving_default": answer, "other": answer}
+    tf.saved_model.save(module, tmp_path / "saved", signatures=signatures)
+    result = export_model(tmp_path / "saved", tmp_path / "out")
+    again = tf.saved_model.load(str(result.version_dir))
+    for signature in signatures:
+        values = again.signatures[signature](x=tf.ones([1, 3]))
+        assert {name: float(value[0, 0]) for name, value in values.items()} == {
+            name: i + 2.0 for i, name in enumerate("abcdefgh")
+        }
+
+
 def test_an_exported_version_is_exported_again(exported, images, tmp_path):
     result = export_model(exported.version_dir, tmp_path / "out", images=images)
     assert set(result.manifest.signatures) == set(exported.result.manifest.signatures)

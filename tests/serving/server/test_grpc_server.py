@@ -73,7 +73,7 @@ def test_encoded_images(server, served_model, pictures):
     answer = server.predictions.Predict(_bytes_request(pictures))
     rounded = np.uint8(pictures * 255).astype(np.float32) / 255
     logits = tf.make_ndarray(answer.outputs["logits"])
-    np.testing.assert_allclose(logits, served_model(rounded), atol=1e-3)
+    np.testing.assert_allclose(logits, served_model(rounded), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_arrays_and_images_as_bodies(server, served_model, pictures):
     assert status == 200
     (row,) = answer["predictions"]
     expected = served_model(levels[np.newaxis].astype(np.float32) / 255)
-    np.testing.assert_allclose([row["logits"]], expected, atol=1e-3)
+    np.testing.assert_allclose([row["logits"]], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
