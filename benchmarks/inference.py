@@ -23,7 +23,7 @@ import click
 from sampler import RESULTS, machine
 
 NETWORKS = (
-    *("mnist-rts", "feature-maps", "attention-224"),
+    *("mnist-rts", "feature-maps", "feature-maps-3x3", "attention-224"),
     *("affine-42 alone", "attention-224 alone"),
 )
 Call = Callable[[], Any]

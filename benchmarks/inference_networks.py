@@ -22,8 +22,11 @@ def mnist_rts() -> keras.Model:
     return build_network("st-cnn-affine", (42, 42, 1), pool_crops=True)
 
 
-def feature_maps() -> keras.Model:
-    """Transformers on maps of 64 x 64 x 48 and 32 x 32 x 64, as in the paper's ST-CNN Multi."""
+def feature_maps(filter_size: int) -> keras.Model:
+    """Transformers on maps of 64 x 64 x 48 and 32 x 32 x 64, as in the paper's ST-CNN Multi.
+
+    The paper's filters are 5 x 5.
+    """
 
     def transformer() -> SpatialTransformer:
         layers = [keras.layers.AveragePooling2D(4), keras.layers.Flatten()]
@@ -32,10 +35,12 @@ def feature_maps() -> keras.Model:
 
     images = features = keras.Input((64, 64, 3), name="images")
     for filters in (48, 64):
-        features = keras.layers.Conv2D(filters, 5, padding="same", activation="relu")(features)
+        features = keras.layers.Conv2D(filters, filter_size, padding="same", activation="relu")(
+            features
+        )
         features = transformer()(features)
         features = keras.layers.MaxPooling2D()(features)
-    features = keras.layers.Conv2D(128, 5, padding="same", activation="relu")(features)
+    features = keras.layers.Conv2D(128, filter_size, padding="same", activation="relu")(features)
     features = keras.layers.MaxPooling2D()(features)
     logits = keras.layers.Dense(11)(keras.layers.Flatten()(features))
     return keras.Model(images, logits)
@@ -63,7 +68,8 @@ def transformer_alone(size: tuple[int, int, int], transform: str) -> keras.Model
 
 NETWORKS: dict[str, Callable[[], keras.Model]] = {
     "mnist-rts": mnist_rts,
-    "feature-maps": feature_maps,
+    "feature-maps": lambda: feature_maps(5),
+    "feature-maps-3x3": lambda: feature_maps(3),
     "attention-224": attention_224,
     "affine-42 alone": lambda: transformer_alone((42, 42, 1), "affine"),
     "attention-224 alone": lambda: transformer_alone((224, 224, 3), "attention"),
