@@ -3,97 +3,40 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 import stn_tf
 from stn_tf import native
-from stn_tf.errors import ExportError, ModelError, ParityError
 from stn_tf.export import onnx_form
-from stn_tf.export.migration import resampler_nodes
 from stn_tf.export.migration import rescue as migration
 from stn_tf.export.migration.rescue import migrate
 from tests import reference
+from tests.export.resampler_models import (
+    IMAGES,
+    PIXELS,
+    answers,
+    as_contrib,
+    edit,
+    expected_of,
+    onnx_answers,
+    resampler,
+    resampler_gradient,
+    saved,
+)
 
 v1 = tf.compat.v1
-IMAGES = tf.TensorSpec([None, 6, 7, 3], name="images")
-PIXELS = tf.TensorSpec([None, 4, 5, 2], name="pixels")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _built() -> None:
     if not native.is_available():
         pytest.skip(f"the native sampler is not there: {native.load_error()}")
-
-
-def resampler(images: tf.Tensor, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {"crops": native.operations().addons_resampler(images, pixels)}
-
-
-def resampler_gradient(images: tf.Tensor, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-    with tf.GradientTape() as tape:
-        tape.watch(pixels)
-        total = tf.reduce_sum(native.operations().addons_resampler(images, pixels))
-    return {"gradient": tape.gradient(total, pixels)}
-
-
-def saved(path: Path, function: Callable, *specs: tf.TensorSpec, **attributes: Any) -> Path:
-    module = tf.Module()
-    module.serve = tf.function(function, input_signature=specs)
-    for name, value in attributes.items():
-        setattr(module, name, value)
-    tf.saved_model.save(module, str(path), signatures=module.serve)
-    return path
-
-
-def edit(folder: Path, change: Callable[[Any], None]) -> None:
-    path = folder / "saved_model.pb"
-    proto = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    (meta_graph,) = proto.meta_graphs
-    nodes = list(meta_graph.graph_def.node)
-    nodes += [node for f in meta_graph.graph_def.library.function for node in f.node_def]
-    for node in nodes:
-        change(node)
-    for op in meta_graph.meta_info_def.stripped_op_list.op:
-        op.name = op.name.replace("Addons>", "")
-    path.write_bytes(proto.SerializeToString())
-
-
-def as_contrib(node: Any) -> None:
-    node.op = node.op.replace("Addons>", "")
-
-
-def answers(folder: Path, **feeds: np.ndarray) -> dict[str, np.ndarray]:
-    loaded = tf.saved_model.load(str(folder))
-    values = loaded.signatures["serving_default"](**{n: tf.constant(v) for n, v in feeds.items()})
-    return {name: value.numpy() for name, value in values.items()}
-
-
-def onnx_answers(folder: Path, **feeds: np.ndarray) -> dict[str, np.ndarray]:
-    """Without our library."""
-    session = onnxruntime.InferenceSession(
-        folder / "model.onnx", providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def expected_of(images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The definition: zeros, aligned corners, and a pixel of zeros around images of one pixel."""
-    padded = np.pad(images, [(0, 0), (0, 1), (0, 1), (0, 0)])
-    extent = np.array([images.shape[2], images.shape[1]], np.float64)
-    plane = pixels.reshape(len(pixels), -1, 1, 2).astype(np.float64)
-    samples = reference.grid_sample(padded, plane * 2 / extent - 1, "bilinear", "zeros", True)
-    return samples.reshape(*pixels.shape[:-1], images.shape[-1])
 
 
 @pytest.mark.parametrize(
@@ -312,108 +255,3 @@ def test_a_migrated_model_can_be_trained(tmp_path, rng):
         gradients.append(tape.gradient(total, [images, pixels]))
     for expected, found in zip(*gradients, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-def test_a_wrong_replacement_is_not_written(tmp_path, monkeypatch):
-    right = resampler_nodes.resample
-    monkeypatch.setattr(resampler_nodes, "resample", lambda i, p: right(i, p + 0.001))
-    old = saved(tmp_path / "old", resampler, IMAGES, PIXELS)
-    seen = []
-    with pytest.raises(ParityError, match="Nothing was written"):
-        migrate(old, tmp_path / "out", on_parity=seen.append)
-    assert any(not row.passed for row in seen[0])
-    assert not (tmp_path / "out").exists()
-
-
-def test_without_the_compiled_sampler(tmp_path, monkeypatch):
-    old = saved(tmp_path / "old", resampler, IMAGES, PIXELS)
-    monkeypatch.setattr(native, "load_error", lambda: "it was not built")
-    with pytest.raises(ExportError, match=r"it was not built. Leave .* --no-compare"):
-        migrate(old, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-    result = migrate(old, tmp_path / "out", compare=False)
-    assert result.parity == ()
-    assert "left out" in result.not_compared[0]
-    assert (result.version_dir / "model.onnx").is_file()
-
-
-def stock(images: tf.Tensor, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {"crops": images * tf.reduce_mean(pixels)}
-
-
-def calls_python(images: tf.Tensor, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-    doubled = tf.numpy_function(lambda x: x * 2, [images], tf.float32)
-    return {
-        "crops": native.operations().addons_resampler(
-            tf.ensure_shape(doubled, IMAGES.shape), pixels
-        )
-    }
-
-
-def as_foreign(node: Any) -> None:
-    node.op = node.op.replace("Addons>Resampler", "Addons>Foreign")
-
-
-def without_variables(folder: Path) -> None:
-    (folder / "variables" / "variables.index").write_bytes(b"")
-
-
-@pytest.mark.parametrize(
-    ("function", "damage", "error", "message"),
-    [
-        (stock, None, ExportError, "nothing to migrate"),
-        (calls_python, None, ExportError, "calls Python .PyFunc, "),
-        (resampler_gradient, None, ExportError, "serving_default computes the gradient"),
-        (resampler, lambda f: edit(f, as_foreign), ExportError, "uses Addons>Foreign .*in the"),
-        (resampler, lambda f: os.truncate(f / "saved_model.pb", 1000), ModelError, "is damaged"),
-        (resampler, lambda f: os.truncate(f / "saved_model.pb", 0), ModelError, "is damaged"),
-        (resampler, lambda f: (f / "saved_model.pb").unlink(), ModelError, "is no SavedModel"),
-        (resampler, without_variables, ModelError, "does not load"),
-    ],
-)
-def test_refused(function, damage, error, message, tmp_path):
-    variable = tf.Variable(1.0)
-    old = saved(tmp_path / "old", function, IMAGES, PIXELS, variable=variable)
-    if damage is not None:
-        damage(old)
-    with pytest.raises(error, match=message) as caught:
-        migrate(old, tmp_path / "deep" / "out")
-    assert "\n" not in str(caught.value)
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]
-
-
-def test_signature_that_is_not_there(tmp_path):
-    old = saved(tmp_path / "old", resampler, IMAGES, PIXELS)
-    with pytest.raises(ExportError, match="`signature` must be one of serving_default, but it is"):
-        migrate(old, tmp_path / "out", signature="rectify")
-    assert not (tmp_path / "out").exists()
-
-
-def test_input_that_cannot_be_made_up(tmp_path):
-    def named(images: tf.Tensor, pixels: tf.Tensor, name: tf.Tensor) -> dict[str, tf.Tensor]:
-        return resampler(images, pixels) | {"name": tf.identity(name)}
-
-    old = saved(tmp_path / "old", named, IMAGES, PIXELS, tf.TensorSpec([None], tf.string, "name"))
-    with pytest.raises(ExportError, match=r"`name` cannot be made up, .* --no-compare"):
-        migrate(old, tmp_path / "out", onnx=False)
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_signature_that_cannot_be_compared(tmp_path):
-    module = tf.Module()
-    module.serve = tf.function(resampler, input_signature=[IMAGES, PIXELS])
-    spec = tf.TensorSpec([None], tf.string, "name")
-    module.echo = tf.function(lambda name: {"name": tf.identity(name)}, input_signature=[spec])
-    signatures = {"serving_default": module.serve, "echo": module.echo}
-    tf.saved_model.save(module, str(tmp_path / "old"), signatures=signatures)
-    result = migrate(tmp_path / "old", tmp_path / "out")
-    assert "crops" in {row.output for row in result.parity}
-    (reason,) = result.not_compared
-    assert reason.startswith("the signature echo: the input `name` cannot be made up")
-
-
-def test_out_cannot_be_written(tmp_path):
-    old = saved(tmp_path / "old", resampler, IMAGES, PIXELS)
-    (tmp_path / "out").touch()
-    with pytest.raises(ExportError, match="cannot be written"):
-        migrate(old, tmp_path / "out")
