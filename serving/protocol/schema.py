@@ -1,11 +1,9 @@
 """The schema of TensorFlow Serving's messages, one line a field.
 
 Full names, numbers and types are those of tensorflow-serving-api 2.21 and TensorFlow 2.21; a test
-compares them. `TYPE name = NUMBER @oneof`, types in the package's
-scope; `json` where JSON keeps the name. Two fields are left out, and pass
-through as unknown fields: `PredictionLog.session_run_log` and the `type_spec` of composite tensors,
-which
-pull in the whole graph schema.
+compares them. `TYPE name = NUMBER @oneof`, types in the package's scope; `json` where JSON keeps the
+name. Two fields are left out, and pass through as unknown fields: `PredictionLog.session_run_log`
+and the `type_spec` of composite tensors, which pull in the whole graph schema.
 
 The configuration files of batching, monitoring and TLS have no classes in tensorflow-serving-api.
 They are only ever text, so their names count, not their numbers; they follow TensorFlow Serving's
@@ -14,42 +12,15 @@ They are only ever text, so their names count, not their numbers; they follow Te
 Longer than other files, because a schema is best compared in one piece.
 """
 
+# fmt: off
 _TYPES = [
-    "INVALID",
-    "FLOAT",
-    "DOUBLE",
-    "INT32",
-    "UINT8",
-    "INT16",
-    "INT8",
-    "STRING",
-    "COMPLEX64",
-    "INT64",
-    "BOOL",
-    "QINT8",
-    "QUINT8",
-    "QINT32",
-    "BFLOAT16",
-    "QINT16",
-    "QUINT16",
-    "UINT16",
-    "COMPLEX128",
-    "HALF",
-    "RESOURCE",
-    "VARIANT",
-    "UINT32",
-    "UINT64",
-    "FLOAT8_E5M2",
-    "FLOAT8_E4M3FN",
-    "FLOAT8_E4M3FNUZ",
-    "FLOAT8_E4M3B11FNUZ",
-    "FLOAT8_E5M2FNUZ",
-    "INT4",
-    "UINT4",
-    "INT2",
-    "UINT2",
-    "FLOAT4_E2M1FN",
+    "INVALID", "FLOAT", "DOUBLE", "INT32", "UINT8", "INT16", "INT8", "STRING", "COMPLEX64", "INT64",
+    "BOOL", "QINT8", "QUINT8", "QINT32", "BFLOAT16", "QINT16", "QUINT16", "UINT16", "COMPLEX128",
+    "HALF", "RESOURCE", "VARIANT", "UINT32", "UINT64", "FLOAT8_E5M2", "FLOAT8_E4M3FN",
+    "FLOAT8_E4M3FNUZ", "FLOAT8_E4M3B11FNUZ", "FLOAT8_E5M2FNUZ", "INT4", "UINT4", "INT2", "UINT2",
+    "FLOAT4_E2M1FN"
 ]
+# fmt: on
 
 # Codes are gRPC's; a test holds them against both gRPC and TensorFlow.
 CODES = {
