@@ -19,6 +19,7 @@ COMMANDS = {
     "inspect": "Say what is in a model file, and what of it surprises in production.",
     "migrate": "Bring a TensorFlow Addons SavedModel to stock TensorFlow and ONNX.",
     "serve": "Serve exported models over gRPC and REST.",
+    "client": "Ask a server of models over gRPC or REST.",
     "predict": "Run an exported model over images.",
     "plot": "Draw where an exported model looks.",
     "doctor": "Say which sampler is in use, and why.",

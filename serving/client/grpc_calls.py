@@ -1,0 +1,140 @@
+"""The requests of gRPC."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from google.protobuf import text_format
+
+from stn_tf.errors import ConfigError
+from stn_tf.serving.client.answers import model_metadata, version_states
+from stn_tf.serving.client.calls import Calls, Place, Wanted
+from stn_tf.serving.client.exchange import Exchange, Flow
+from stn_tf.serving.client.request_error import RequestError
+from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
+from stn_tf.serving.protocol import messages
+from stn_tf.serving.protocol.call import read_answer
+from stn_tf.serving.protocol.rest_body import Body
+from stn_tf.serving.protocol.rest_examples import example_input
+from stn_tf.serving.protocol.status import Status
+from stn_tf.serving.protocol.wire import PredictCall, write_request
+
+_PREDICTION = "/tensorflow.serving.PredictionService"
+_MODELS = "/tensorflow.serving.ModelService"
+
+
+class GrpcCalls(Calls):
+    def _predict(
+        self, wanted: Wanted, inputs: dict[str, np.ndarray], deadline: float
+    ) -> Flow[Prediction]:
+        place = wanted.place
+
+        def read(data: bytes) -> Prediction:
+            answer = read_answer(data)
+            # Not views of the message, which are read-only and may be unaligned.
+            outputs = {name: array.copy() for name, array in answer.outputs.items()}
+            return Prediction(outputs, place.model, answer.version, answer.signature or wanted.name)
+
+        call = PredictCall(
+            place.model, place.version, place.label, wanted.name, inputs, wanted.outputs
+        )
+        body = write_request(call, typed=False)
+        return (yield from self._ask(Exchange(f"{_PREDICTION}/Predict", read, body), deadline))
+
+    def _classify(
+        self, place: Place, body: dict[str, Any]
+    ) -> Exchange[list[list[tuple[str, float]]]]:
+        def read(data: bytes) -> list[list[tuple[str, float]]]:
+            result = messages.ClassificationResponse.FromString(data).result
+            return [
+                [(one.label, one.score) for one in classes.classes]
+                for classes in result.classifications
+            ]
+
+        request = _examples(messages.ClassificationRequest(), place, body)
+        return Exchange(f"{_PREDICTION}/Classify", read, request)
+
+    def _regress(self, place: Place, body: dict[str, Any]) -> Exchange[np.ndarray]:
+        def read(data: bytes) -> np.ndarray:
+            result = messages.RegressionResponse.FromString(data).result
+            return np.array([one.value for one in result.regressions], np.float32)
+
+        request = _examples(messages.RegressionRequest(), place, body)
+        return Exchange(f"{_PREDICTION}/Regress", read, request)
+
+    def _status(self, place: Place) -> Exchange[list[VersionStatus]]:
+        request = messages.GetModelStatusRequest()
+        _set_spec(request.model_spec, place)
+
+        def read(data: bytes) -> list[VersionStatus]:
+            return version_states(messages.GetModelStatusResponse.FromString(data))
+
+        return Exchange(f"{_MODELS}/GetModelStatus", read, request.SerializeToString())
+
+    def _metadata(self, place: Place) -> Exchange[ModelMetadata]:
+        request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
+        _set_spec(request.model_spec, place)
+
+        def read(data: bytes) -> ModelMetadata:
+            response = messages.GetModelMetadataResponse.FromString(data)
+            signatures = messages.SignatureDefMap()
+            response.metadata["signature_def"].Unpack(signatures)
+            return model_metadata(response.model_spec, signatures)
+
+        return Exchange(f"{_PREDICTION}/GetModelMetadata", read, request.SerializeToString())
+
+    def _models(self) -> Exchange[list[ServedModel]]:
+        raise RequestError(
+            "UNIMPLEMENTED",
+            "TensorFlow Serving's gRPC API has no list of models.",
+            "Use the REST address of the server, such as `http://HOST:8501`.",
+        )
+
+    def _reload(self, config: str | PathLike[str]) -> Exchange[None]:
+        request = messages.ReloadConfigRequest(config=_model_server_config(config))
+
+        def read(data: bytes) -> None:
+            status = messages.ReloadConfigResponse.FromString(data).status
+            if status.error_code:
+                raise ValueError(status.error_message)
+
+        return Exchange(
+            f"{_MODELS}/HandleReloadConfigRequest", read, request.SerializeToString(), safe=False
+        )
+
+    def _health(self, live: bool = False) -> Exchange[bool]:
+        def read(data: bytes) -> bool:
+            status: int = messages.HealthCheckResponse.FromString(data).status
+            return status == messages.ServingStatus["SERVING"]
+
+        return Exchange("/grpc.health.v1.Health/Check", read, b"")
+
+
+def _examples(request: Any, place: Place, body: dict[str, Any]) -> bytes:
+    _set_spec(request.model_spec, place)
+    request.model_spec.signature_name = body.get("signature_name", "")
+    try:
+        request.input.CopyFrom(example_input(Body(body, "")))
+    except Status as error:
+        raise RequestError(error.code, error.message) from None
+    data: bytes = request.SerializeToString()
+    return data
+
+
+def _set_spec(spec: Any, place: Place) -> None:
+    spec.name = place.model
+    if place.version is not None:
+        spec.version.value = place.version
+    elif place.label is not None:
+        spec.version_label = place.label
+
+
+def _model_server_config(path: str | PathLike[str]) -> Any:
+    try:
+        return text_format.Parse(Path(path).read_text("utf-8"), messages.ModelServerConfig())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"`{path}` cannot be read: {reason}.") from None
+    except text_format.ParseError as error:
+        raise ConfigError(f"`{path}` is no ModelServerConfig as text: {error}.") from None
