@@ -69,7 +69,8 @@ def command(
       stn-tf serve --port 8500 --rest_api_port 8501 --model_config_file models.config
     """
     from stn_tf.serving.models.model_config import ModelConfig
-    from stn_tf.serving.server.run import Listening, ServerOptions, serve
+    from stn_tf.serving.server.options import Listening, ServerOptions
+    from stn_tf.serving.server.run import serve
 
     models = [ModelConfig(path.resolve().name, path.resolve()) for path in model_dirs]
     if model_base_path is not None:

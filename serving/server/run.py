@@ -4,57 +4,19 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from stn_tf.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from stn_tf.serving.models.batched_servable import BatchedServable
-from stn_tf.serving.models.model_config import ModelConfig, read_model_config
+from stn_tf.serving.models.model_config import read_model_config
 from stn_tf.serving.models.servable import Servable, load_servable
 from stn_tf.serving.models.store import ModelStore
 from stn_tf.serving.server.grpc_server import make_grpc_server
 from stn_tf.serving.server.metrics import Metrics
+from stn_tf.serving.server.options import Listening, ServerOptions
 from stn_tf.serving.server.rest_server import RestServer
 from stn_tf.serving.server.service import ModelService
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """What the server does; the names are those of `tensorflow_model_server`'s flags.
-
-    Attributes:
-        models: What is served; `model_config_file` takes its place.
-        port: Of gRPC, on `host`; 0 takes a free one.
-        rest_api_port: Of REST; 0 takes a free one, None serves no REST.
-        grpc_socket_path: A Unix socket for gRPC, beside the port.
-        drain_seconds: How long requests in flight may take after SIGTERM.
-    """
-
-    models: Sequence[ModelConfig] = ()
-    model_config_file: Path | None = None
-    host: str = "0.0.0.0"
-    port: int = 8500
-    rest_api_port: int | None = 8501
-    grpc_socket_path: Path | None = None
-    file_system_poll_wait_seconds: float = 1.0
-    enable_model_warmup: bool = True
-    allow_version_labels_for_unavailable_models: bool = False
-    enable_batching: bool = False
-    batching_parameters_file: Path | None = None
-    rest_api_timeout_in_ms: int = 30_000
-    grpc_max_threads: int = 16
-    engine: str = "auto"
-    threads: int | None = None
-    drain_seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class Listening:
-    """Where the server listens: ports of gRPC and REST."""
-
-    port: int
-    rest_api_port: int | None
 
 
 def serve(options: ServerOptions, *, ready: Callable[[Listening], None] | None = None) -> None:
