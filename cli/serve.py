@@ -39,6 +39,11 @@ from stn_tf.cli.options import engine_option
     type=click.Path(path_type=Path),
     help="BatchingParameters in text.",
 )
+@click.option(
+    "--strict-shapes",
+    is_flag=True,
+    help="Refuse inputs that have not the shape of their signature; else the model decides.",
+)
 @click.option("--enable_model_warmup", default=True, show_default=True, type=bool)
 @click.option("--allow_version_labels_for_unavailable_models", is_flag=True)
 @click.option("--rest_api_timeout_in_ms", default=30_000, show_default=True)

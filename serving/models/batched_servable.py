@@ -1,7 +1,6 @@
 """A version of a model whose requests are computed in batches."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
@@ -9,7 +8,6 @@ import numpy as np
 from stn_tf.serving.batching import Batch, Batcher
 from stn_tf.serving.batching_parameters import BatchingParameters
 from stn_tf.serving.models.servable import Servable
-from stn_tf.serving.protocol.status import Status
 
 
 class BatchedServable(Servable):
@@ -34,34 +32,30 @@ class BatchedServable(Servable):
         self._servable = servable
         self._batchers = {
             name: Batcher(
-                partial(servable.run, name),
+                partial(self._run, name),
                 parameters,
                 observe=partial(observe, name) if observe is not None else None,
             )
             for name in servable.signatures
         }
 
-    def submit(
+    def run(
         self,
         signature: str,
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str] | None = None,
+        *,
         deadline: float | None = None,
-    ) -> "Future[dict[str, np.ndarray]]":
-        """Puts a request into the queue of a signature; see `Batcher.submit`."""
-        batcher = self._batchers.get(signature)
-        if batcher is None:
-            found: Future[dict[str, np.ndarray]] = Future()
-            text = f'Serving signature key "{signature}" not found.'
-            found.set_exception(Status("FAILED_PRECONDITION", text))
-            return found
-        names = list(self.signatures[signature].outputs) if outputs is None else outputs
-        return batcher.submit(inputs, names, deadline)
+        strict_shapes: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Computes outputs together with whoever else waits; see `Servable.run`."""
+        fitted, names = self._checked(signature, inputs, outputs, strict_shapes)
+        return self._batchers[signature].submit(fitted, names, deadline).result()
 
     def _run(
         self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]
     ) -> dict[str, np.ndarray]:
-        return self.submit(signature, inputs, outputs).result()
+        return self._servable._run(signature, inputs, outputs)
 
     def close(self) -> None:
         """Computes what is in the queues, and frees the model."""

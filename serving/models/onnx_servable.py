@@ -16,7 +16,6 @@ from stn_tf.serving.models.onnx_session import make_session
 from stn_tf.serving.models.servable import Servable, no_model
 from stn_tf.serving.protocol.signature import DEFAULT, PREDICT, Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
-from stn_tf.serving.protocol.tensors import array_dtype
 
 BYTES = "serving_bytes"
 IMAGE_BYTES = "image_bytes"
@@ -94,15 +93,12 @@ class OnnxServable(Servable):
         return {name: value[:0] for name, value in found.items()} if empty else found
 
     def _feed(self, name: str, value: np.ndarray) -> np.ndarray:
-        wanted = self._inputs[name].dtype
-        if wanted == "string":
+        if self._inputs[name].dtype == "string":
             try:
                 texts = [v.decode() if isinstance(v, bytes) else str(v) for v in value.ravel()]
             except UnicodeDecodeError:
                 raise invalid(f"`{name}` must hold UTF-8, as strings in ONNX do.") from None
             return np.array([*texts, None], object)[:-1].reshape(value.shape)
-        if array_dtype(value) != wanted:
-            raise invalid(f"`{name}` must be {wanted}, but it is {array_dtype(value)}.")
         return np.ascontiguousarray(value)
 
     def _decode(self, encoded: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from stn_tf.serving.protocol import messages
 from stn_tf.serving.protocol.schema import CODES
 from stn_tf.serving.protocol.signature import Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
-from stn_tf.serving.protocol.tensors import array_dtype, dtype_name
+from stn_tf.serving.protocol.tensors import dtype_name
 
 _TAG = "serve"
 _CODE_NAMES = {number: name for name, number in CODES.items()}
@@ -67,10 +67,6 @@ class SavedModelServable(Servable):
 
         found = self._definitions[signature]
         feeds = {found.inputs[name].name: value for name, value in inputs.items()}
-        for name, value in inputs.items():
-            wanted = self.signatures[signature].inputs[name].dtype
-            if array_dtype(value) != wanted:
-                raise invalid(f"`{name}` must be {wanted}, but it is {value.dtype}.")
         fetches = {name: found.outputs[name].name for name in outputs}
         try:
             values: dict[str, Any] = self._session.run(fetches, feeds)

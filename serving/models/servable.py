@@ -1,5 +1,6 @@
 """A version of a model as a server sees it: signatures, and named arrays in and out."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from stn_tf.errors import ModelError
 from stn_tf.export.manifest import MANIFEST_FILE, Manifest, read_manifest
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE
 from stn_tf.serving.models.engine import choose_engine
+from stn_tf.serving.models.request_rules import check_inputs, check_outputs
 from stn_tf.serving.protocol.signature import Signature, TensorSpec
-from stn_tf.serving.protocol.status import Status, invalid
+from stn_tf.serving.protocol.status import Status
 
 
 class Servable(ABC):
@@ -34,33 +36,45 @@ class Servable(ABC):
         signature: str,
         inputs: Mapping[str, np.ndarray],
         outputs: Sequence[str] | None = None,
+        *,
+        deadline: float | None = None,
+        strict_shapes: bool = False,
     ) -> dict[str, np.ndarray]:
         """Computes outputs of a signature.
 
         Args:
             signature: One of `signatures`.
             inputs: Exactly the inputs of the signature; strings are arrays of `bytes` objects.
-            outputs: Names of outputs, which alone are computed; None for all.
+            outputs: Names of outputs, each once, which alone are computed; none for all.
+            deadline: When nobody waits for the answer any more, in `time.monotonic` seconds.
+            strict_shapes: Whether a shape that is not the signature's is refused here, and not
+                left to the model.
 
         Raises:
-            Status: If there is no such signature, input or output, or it cannot be computed.
+            Status: If there is no such signature, input or output, it cannot be computed, or the
+                deadline has passed.
         """
+        fitted, names = self._checked(signature, inputs, outputs, strict_shapes)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise Status("DEADLINE_EXCEEDED", "The deadline has passed.")
+        return self._run(signature, fitted, names)
+
+    def _checked(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None,
+        strict_shapes: bool,
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        """The inputs and outputs as `_run` takes them; the arguments are those of `run`."""
         found = self.signatures.get(signature)
         if found is None:
             raise Status("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
-        names = list(found.outputs if outputs is None else outputs)
-        if unknown := [name for name in names if name not in found.outputs]:
-            raise invalid(
-                f"output tensor alias not found in signature: {unknown[0]} Outputs expected to be "
-                f"in the set {{{','.join(sorted(found.outputs))}}}."
-            )
-        if set(inputs) != set(found.inputs):
-            raise invalid(
-                f"The signature {signature} takes {', '.join(sorted(found.inputs))}, but the "
-                f"request has {', '.join(sorted(inputs)) or 'nothing'}."
-            )
-        fitted = {name: _fit(spec, inputs[name]) for name, spec in found.inputs.items()}
-        return self._run(signature, fitted, names)
+        values = {name: np.asarray(value) for name, value in inputs.items()}
+        check_inputs(found, values, strict_shapes)
+        names = list(outputs or found.outputs)
+        check_outputs(found, names)
+        return {name: _fit(spec, values[name]) for name, spec in found.inputs.items()}, names
 
     @abstractmethod
     def _run(
@@ -87,7 +101,7 @@ class BothServable(Servable):
     def _run(
         self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]
     ) -> dict[str, np.ndarray]:
-        return self._owners[signature].run(signature, inputs, outputs)
+        return self._owners[signature]._run(signature, inputs, outputs)
 
     def close(self) -> None:
         for part in self._parts:
@@ -138,7 +152,6 @@ def _manifest(version_dir: Path) -> Manifest | None:
 
 def _fit(spec: TensorSpec, value: np.ndarray) -> np.ndarray:
     """Lets `[N]` pass for `[N, 1]`, as TensorFlow Serving's clients expect."""
-    value = np.asarray(value)
     if spec.shape and spec.shape[-1] == 1 and value.ndim == len(spec.shape) - 1:
         return value[..., None]
     return value

@@ -27,6 +27,7 @@ class ServerOptions:
             long a connection may wait for the next.
         monitoring_config_file: `MonitoringConfig` in text; without it metrics are at the usual
             path.
+        strict_shapes: Whether inputs must have the shapes of their signature.
         drain_delay_seconds: How long health says NOT_SERVING after SIGTERM before the ports close.
         drain_seconds: How long requests in flight may take after that.
     """
@@ -51,6 +52,7 @@ class ServerOptions:
     allow_version_labels_for_unavailable_models: bool = False
     enable_batching: bool = False
     batching_parameters_file: Path | None = None
+    strict_shapes: bool = False
     rest_api_timeout_in_ms: int = 30_000
     grpc_max_threads: int = 16
     engine: str = "auto"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from stn_tf.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from stn_tf.serving.models.batched_servable import BatchedServable
-from stn_tf.serving.models.model_config import read_model_config
 from stn_tf.serving.models.servable import Servable, load_servable
 from stn_tf.serving.models.store import ModelStore
-from stn_tf.serving.server.grpc_server import make_grpc_server
+from stn_tf.serving.server.config_file import ConfigFile
+from stn_tf.serving.server.health import Health
+from stn_tf.serving.server.listeners import Listeners
 from stn_tf.serving.server.metrics import Metrics
 from stn_tf.serving.server.options import Listening, ServerOptions
-from stn_tf.serving.server.rest_server import RestServer
 from stn_tf.serving.server.service import ModelService
 
 
@@ -40,9 +40,10 @@ async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | No
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-    configs = list(options.models)
+    configs, file = list(options.models), None
     if options.model_config_file is not None:
-        configs = read_model_config(options.model_config_file)
+        file = ConfigFile(options.model_config_file)
+        configs = file.read()
     batching = _batching(options)
 
     def load(path: Path) -> Servable:
@@ -56,33 +57,26 @@ async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | No
             options.allow_version_labels_for_unavailable_models
         ),
     )
-    service = ModelService(store, Metrics())
+    service = ModelService(store, Metrics(), strict_shapes=options.strict_shapes)
+    health = Health(store)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, store.close)
+        listeners = Listeners(options, service, health)
+        stack.push_async_callback(listeners.close)
+        stack.push_async_callback(asyncio.to_thread, health.close)
         await asyncio.to_thread(store.reload, configs)
-        addresses = [f"{options.host}:{options.port}"]
-        if options.grpc_socket_path is not None:
-            addresses.append(f"unix:{options.grpc_socket_path}")
-        grpc_server, ports = make_grpc_server(service, addresses, threads=options.grpc_max_threads)
-        grpc_server.start()
-
-        async def stop_grpc() -> None:
-            stopping = grpc_server.stop(options.drain_seconds)
-            await asyncio.to_thread(stopping.wait)
-
-        stack.push_async_callback(stop_grpc)
-        rest_port = None
-        if options.rest_api_port is not None:
-            rest = RestServer(service, timeout=options.rest_api_timeout_in_ms / 1000)
-            _, rest_port = await rest.listen(options.host, options.rest_api_port)
-            stack.push_async_callback(rest.close, options.drain_seconds)
+        where = await listeners.open()
         if options.file_system_poll_wait_seconds > 0:
             store.start_polling(options.file_system_poll_wait_seconds)
+        if file is not None and options.model_config_file_poll_wait_seconds > 0:
+            file.start_polling(store, options.model_config_file_poll_wait_seconds)
+            stack.push_async_callback(asyncio.to_thread, file.close)
         if ready is not None:
-            ready(Listening(ports[0], rest_port))
+            ready(where)
         await stopped.wait()
-        if options.rest_api_port is not None:
-            rest.draining = True
+        health.drain()
+        # Ports stay open for as long as a load balancer needs to hear of it.
+        await asyncio.sleep(options.drain_delay_seconds)
 
 
 def _batching(options: ServerOptions) -> BatchingParameters | None:

@@ -2,14 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stn_tf.serving.models.batched_servable import BatchedServable
 from stn_tf.serving.models.store import ModelStore, ServedVersion
-from stn_tf.serving.protocol.signature import DEFAULT, Signature
+from stn_tf.serving.protocol.signature import DEFAULT
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.protocol.wire import PredictCall
 from stn_tf.serving.server.metrics import Metrics
@@ -30,11 +29,13 @@ class ModelService:
     Args:
         store: The models.
         metrics: Where requests are counted.
+        strict_shapes: Whether inputs must have the shapes of their signature.
     """
 
-    def __init__(self, store: ModelStore, metrics: Metrics) -> None:
+    def __init__(self, store: ModelStore, metrics: Metrics, *, strict_shapes: bool = False) -> None:
         self.store = store
         self.metrics = metrics
+        self._strict_shapes = strict_shapes
 
     @contextlib.contextmanager
     def counted(self, model: str, method: str, entrypoint: str) -> Iterator[None]:
@@ -73,54 +74,35 @@ class ModelService:
         """
         with self.held(call.name, call.version, call.label) as held:
             name = call.signature or DEFAULT
-            signature = held.servable.signatures.get(name)
-            if signature is None:
-                raise Status("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-            _check_inputs(signature, call.inputs)
-            outputs = _outputs(signature, call.output_filter)
-            if deadline is not None and time.monotonic() >= deadline:
-                raise Status("DEADLINE_EXCEEDED", "The deadline has passed.")
-            start = time.perf_counter()
-            if isinstance(held.servable, BatchedServable):
-                found = held.servable.submit(name, call.inputs, outputs, deadline).result()
-            else:
-                found = held.servable.run(name, call.inputs, outputs)
-            seconds = time.perf_counter() - start
-            self.metrics.computed(call.name, "Predict", type(held.servable).__name__, seconds)
+            found = self.compute(held, "Predict", name, call.inputs, call.output_filter, deadline)
             return Prediction(held.version, name, found)
 
+    def compute(
+        self,
+        held: ServedVersion,
+        method: str,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str],
+        deadline: float | None,
+    ) -> dict[str, np.ndarray]:
+        """Computes outputs of a signature of a held version, and counts how long it took.
 
-def _check_inputs(signature: Signature, inputs: Mapping[str, np.ndarray]) -> None:
-    wanted, given = set(signature.inputs), set(inputs)
-    if wanted != given:
-        raise invalid(
-            f"input size does not match signature: {len(given)}!={len(wanted)} "
-            f"len({{{_list(given)}}}) != len({{{_list(wanted)}}}). "
-            f"Sent extra: {{{_list(given - wanted)}}}. "
-            f"Missing but required: {{{_list(wanted - given)}}}."
+        Args:
+            held: The version.
+            method: What the time is counted under: `Predict`, `Classify`, ...
+            signature: Its name.
+            inputs: Arrays by name.
+            outputs: What to compute; nothing for all.
+            deadline: As in `predict`.
+
+        Raises:
+            Status: As `predict`.
+        """
+        start = time.perf_counter()
+        found = held.servable.run(
+            signature, inputs, outputs, deadline=deadline, strict_shapes=self._strict_shapes
         )
-    for name, spec in signature.inputs.items():
-        value = inputs[name]
-        dtype = "string" if value.dtype == object else value.dtype.name
-        if dtype != spec.dtype:
-            raise invalid(f"input {name} must be {spec.dtype}, but it is {dtype}.")
-
-
-def _outputs(signature: Signature, wanted: tuple[str, ...]) -> list[str]:
-    if not wanted:
-        return list(signature.outputs)
-    seen: set[str] = set()
-    for name in wanted:
-        if name not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {name} Outputs expected to be in "
-                f"the set {{{_list(set(signature.outputs))}}}."
-            )
-        if name in seen:
-            raise invalid(f"duplicate output tensor alias: {name}")
-        seen.add(name)
-    return list(wanted)
-
-
-def _list(names: set[str]) -> str:
-    return ",".join(sorted(names))
+        seconds = time.perf_counter() - start
+        self.metrics.computed(held.name, method, type(held.servable).__name__, seconds)
+        return found

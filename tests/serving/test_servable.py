@@ -102,7 +102,7 @@ def test_wrong_requests_exception_raised(model_dir: Path, engine: str) -> None:
     batch = np.zeros((1, 14, 12, 1), np.float32)
     for signature, feeds, outputs, code, text in (
         ("none", {"images": batch}, None, "FAILED_PRECONDITION", '"none" not found'),
-        ("localize", {}, None, "INVALID_ARGUMENT", "takes images, but the request has nothing"),
+        ("localize", {}, None, "INVALID_ARGUMENT", "Missing but required: {images}"),
         ("localize", {"images": batch}, ["logits"], "INVALID_ARGUMENT", "set {corners,theta}."),
         ("localize", {"images": batch.astype(float)}, None, "INVALID_ARGUMENT", "is float64"),
         ("localize", {"images": batch[:, 1:]}, None, "INVALID_ARGUMENT", "images"),
