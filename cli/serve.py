@@ -5,19 +5,12 @@ from typing import Any
 
 import click
 
+from stn_tf.cli.listen_options import listen_options
 from stn_tf.cli.options import engine_option
 
 
 @click.command()
 @click.argument("model_dirs", metavar="[DIR]...", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--port", default=8500, show_default=True, help="Port of gRPC; 0 for a free one.")
-@click.option(
-    "--rest_api_port", default=8501, show_default=True, help="Port of REST; 0 for a free one."
-)
-@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")
-@click.option(
-    "--grpc_socket_path", type=click.Path(path_type=Path), help="Unix socket for gRPC as well."
-)
 @click.option("--model_name", default="default", show_default=True, help="For --model_base_path.")
 @click.option(
     "--model_base_path", type=click.Path(path_type=Path), help="Folder of a model's versions."
@@ -26,6 +19,13 @@ from stn_tf.cli.options import engine_option
     "--model_config_file",
     type=click.Path(path_type=Path),
     help="Several models, as ModelServerConfig in text.",
+)
+@click.option(
+    "--model_config_file_poll_wait_seconds",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Between looks at that file for changes; 0 for one look at the start.",
 )
 @click.option(
     "--file_system_poll_wait_seconds",
@@ -46,16 +46,9 @@ from stn_tf.cli.options import engine_option
 )
 @click.option("--enable_model_warmup", default=True, show_default=True, type=bool)
 @click.option("--allow_version_labels_for_unavailable_models", is_flag=True)
-@click.option("--rest_api_timeout_in_ms", default=30_000, show_default=True)
-@click.option("--grpc_max_threads", default=16, show_default=True)
 @click.option("--threads", type=int, help="Threads of one computation.  [default: all cores]")
-@click.option(
-    "--drain_seconds",
-    default=30.0,
-    show_default=True,
-    help="What requests in flight may take after SIGTERM.",
-)
 @engine_option
+@listen_options
 def command(
     model_dirs: tuple[Path, ...],
     model_name: str,

@@ -1,8 +1,9 @@
 """The gRPC side: bytes in, bytes out, with the generated classes for what is unusual."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -14,35 +15,54 @@ from stn_tf.serving.protocol.call import read_call
 from stn_tf.serving.protocol.schema import CODES
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.server import model_info
+from stn_tf.serving.server.api_keys import ApiKeyInterceptor, ApiKeys
+from stn_tf.serving.server.health import Health
 from stn_tf.serving.server.service import ModelService
+from stn_tf.serving.server.tls import Tls
 
 _PREDICTION = "tensorflow.serving.PredictionService"
 _MODELS = "tensorflow.serving.ModelService"
-_HEALTH = "grpc.health.v1.Health"
 _CODES = {CODES[code.name]: code for code in grpc.StatusCode if code.name in CODES}
 # Clients send images of any size; TensorFlow Serving has no limit either.
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_OPTIONS = {
+    "grpc.max_receive_message_length": -1,
+    "grpc.max_send_message_length": -1,
+    "grpc.so_reuseport": 0,
+}
 
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
 
 
 def make_grpc_server(
-    service: ModelService, addresses: list[str], *, threads: int = 16, typed: bool = True
+    service: ModelService,
+    health: Health,
+    addresses: Sequence[str],
+    *,
+    threads: int = 16,
+    typed: bool = True,
+    tls: Tls | None = None,
+    keys: ApiKeys | None = None,
+    arguments: Mapping[str, int | str] = MappingProxyType({}),
 ) -> tuple[grpc.Server, list[int]]:
     """Returns a server that is not started yet, and the ports that it will listen on.
 
     Args:
         service: What answers.
+        health: What answers for the state of the server.
         addresses: `host:port` (port 0 for a free one) or `unix:/path`.
         threads: Requests that are handled at once.
         typed: Whether answers hold `float_val` rather than `tensor_content`.
+        tls: The certificate; without one, nothing is encrypted.
+        keys: Who may call; None for everybody.
+        arguments: gRPC's own settings.
 
     Raises:
         OSError: If an address cannot be bound.
     """
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="grpc"),
-        options=[*_OPTIONS, ("grpc.so_reuseport", 0)],
+        interceptors=() if keys is None else (ApiKeyInterceptor(keys),),
+        options=list({**_OPTIONS, **arguments}.items()),
     )
     answers = _Answers(service, typed)
     server.add_generic_rpc_handlers(
@@ -55,13 +75,16 @@ def make_grpc_server(
                 GetModelStatus=answers.get_model_status,
                 HandleReloadConfigRequest=answers.reload,
             ),
-            _handler(_HEALTH, Check=answers.check),
+            _health_handler(health),
         )
     )
     ports = []
     for address in addresses:
         try:
-            ports.append(server.add_insecure_port(address))
+            if tls is None:
+                ports.append(server.add_insecure_port(address))
+            else:
+                ports.append(server.add_secure_port(address, tls.grpc_credentials()))
         except RuntimeError as error:
             raise OSError(f"`{address}` cannot be listened on: {error}") from None
     return server, ports
@@ -73,6 +96,14 @@ def _handler(name: str, **methods: Answer) -> Any:
         for method, answer in methods.items()
     }
     return grpc.method_handlers_generic_handler(name, made)
+
+
+def _health_handler(health: Health) -> Any:
+    methods = {
+        "Check": grpc.unary_unary_rpc_method_handler(_guarded(health.check)),
+        "Watch": grpc.unary_stream_rpc_method_handler(health.watch),
+    }
+    return grpc.method_handlers_generic_handler("grpc.health.v1.Health", methods)
 
 
 def _guarded(answer: Answer) -> Answer:
@@ -131,14 +162,6 @@ class _Answers:
             raise invalid(str(error)) from None
         self._service.store.reload(configs)
         return bytes(messages.ReloadConfigResponse(status={"error_code": 0}).SerializeToString())
-
-    def check(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        request = _parse(messages.HealthCheckRequest, data)
-        state = model_info.health(self._service.store, request.service)
-        if state is None:
-            raise Status("NOT_FOUND", f"unknown service {request.service}")
-        answer = messages.HealthCheckResponse(status=messages.ServingStatus[state])
-        return bytes(answer.SerializeToString())
 
 
 def _spec(request: Any) -> tuple[str, int | None, str | None]:

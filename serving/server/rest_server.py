@@ -1,11 +1,13 @@
 """The REST side: TensorFlow Serving's URLs and JSON, and raw images and arrays."""
 
 import asyncio
+import contextlib
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -14,14 +16,19 @@ from stn_tf.serving.protocol import rest_body
 from stn_tf.serving.protocol.rest_messages import message_body
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.server import model_info, rest_predict
+from stn_tf.serving.server.api_keys import ApiKeys, api_key_middleware
+from stn_tf.serving.server.compression import compressed
+from stn_tf.serving.server.connection import Connection
+from stn_tf.serving.server.cors import cors_middleware
+from stn_tf.serving.server.health import Health
+from stn_tf.serving.server.monitoring import METRICS_PATH
 from stn_tf.serving.server.service import ModelService
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-METRICS_PATH = "/monitoring/prometheus/metrics"
 _PLACE = (
     r"/v1/models/(?P<name>[^/:]+)"
-    r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+    r"(?:/versions/(?P<version>[0-9]{1,19})|/labels/(?P<label>[^/:]+))?"
 )
 _POST = re.compile(_PLACE + r":(?P<verb>predict|classify|regress)")
 _GET = re.compile(_PLACE + r"(?P<metadata>/metadata)?")
@@ -32,48 +39,110 @@ class RestServer:
 
     Args:
         service: What answers.
+        health: What answers for the state of the server.
         threads: Requests that are computed at once.
-        max_body: Bytes that a request's body may have.
         timeout: Seconds after which a request is answered DEADLINE_EXCEEDED.
+        read_timeout: Seconds in which a client must have sent a request's body, and, after the
+            answer to the one before, its header.
+        max_body: Bytes that a request's body may have.
+        metrics_path: Where metrics are; None for nowhere.
+        tls: Makes it HTTPS.
+        keys: Who may call; None for everybody.
+        origins: Whose pages may call, as `cors_middleware` has them.
+
+    Raises:
+        ConfigError: If an origin is none.
     """
 
     def __init__(
         self,
         service: ModelService,
+        health: Health,
         *,
         threads: int = 16,
-        max_body: int = 256 * 2**20,
         timeout: float = 30.0,
+        read_timeout: float = 60.0,
+        max_body: int = 256 * 2**20,
+        metrics_path: str | None = METRICS_PATH,
+        tls: ssl.SSLContext | None = None,
+        keys: ApiKeys | None = None,
+        origins: Sequence[str] = (),
     ) -> None:
         self._service = service
+        self._health = health
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
         self._timeout = timeout
-        self.draining = False
-        app = web.Application(client_max_size=max_body, middlewares=[_errors])
-        app.router.add_get(METRICS_PATH, self._metrics)
+        self._read_timeout = read_timeout
+        self._max_body = max_body
+        self._tls = tls
+        middlewares = [self._counted, cors_middleware(origins), compressed, _errors]
+        if keys is not None:
+            middlewares.append(api_key_middleware(keys))
+        app = web.Application(client_max_size=max_body, middlewares=middlewares)
+        if metrics_path is not None:
+            app.router.add_get(metrics_path, self._metrics)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/{rest:.*}", self._get)
         app.router.add_post("/v1/{rest:.*}", self._post)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, handle_signals=False)
+        self._listeners: list[asyncio.Server] = []
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing = False
 
-    async def listen(
-        self, host: str, port: int, *, tls: ssl.SSLContext | None = None
-    ) -> tuple[str, int]:
-        """Starts to listen, and returns the address; port 0 takes a free one."""
+    async def listen(self, host: str, port: int) -> int:
+        """Starts to listen, and returns the port; 0 takes a free one."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            await self._connections(), host, port, ssl=self._tls, backlog=128
+        )
+        self._listeners.append(listener)
+        number: int = listener.sockets[0].getsockname()[1]
+        return number
+
+    async def listen_unix(self, path: Path) -> None:
+        """Starts to listen on a Unix socket."""
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_unix_server(
+            await self._connections(), path, ssl=self._tls, backlog=128
+        )
+        self._listeners.append(listener)
+
+    async def _connections(self) -> Callable[[], Connection]:
         if self._runner.server is None:
             await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port, ssl_context=tls)
-        await site.start()
-        address: tuple[str, int] = self._runner.addresses[-1][:2]
-        return address
+        server, loop = self._runner.server, asyncio.get_running_loop()
+        assert server is not None
+        # aiohttp's deadline for a header is that of an idle connection.
+        return lambda: Connection(server, loop=loop, keepalive_timeout=self._read_timeout)
 
     async def close(self, drain_seconds: float) -> None:
-        """Takes no more requests, and waits for those in flight."""
-        self._runner._shutdown_timeout = drain_seconds
-        await self._runner.cleanup()
+        """Takes no more connections, and waits for the requests in flight."""
+        self._closing = True
+        for listener in self._listeners:
+            listener.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(drain_seconds):
+                await self._idle.wait()
+                await self._runner.cleanup()
         self._pool.shutdown(wait=False)
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            response = await handler(request)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+        if self._closing:
+            response.force_close()
+        return response
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -85,8 +154,7 @@ class RestServer:
         return web.Response(text="ok\n")
 
     async def _ready(self, request: web.Request) -> web.Response:
-        state = None if self.draining else model_info.health(self._service.store, "")
-        if state != "SERVING":
+        if self._health.state() != "SERVING":
             return web.Response(status=503, text="not ready\n")
         return web.Response(text="ok\n")
 
@@ -110,7 +178,7 @@ class RestServer:
         place = _POST.fullmatch(request.path)
         if place is None:
             raise _malformed(request)
-        body = await request.read()
+        body = await self._body(request)
         deadline = time.monotonic() + self._timeout
         name, version, label = _place(place)
         kind = request.content_type
@@ -124,6 +192,15 @@ class RestServer:
         found, content_type = await self._in_thread(work)
         return web.Response(body=found, content_type=content_type)
 
+    async def _body(self, request: web.Request) -> bytes:
+        if (request.content_length or 0) > self._max_body:
+            raise web.HTTPRequestEntityTooLarge(self._max_body)
+        try:
+            async with asyncio.timeout(self._read_timeout):
+                return await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -133,6 +210,12 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refusal(error)
     except web.HTTPRequestEntityTooLarge as error:
         return _refusal(invalid(f"The body is too large: {error.text}"), 413)
+    except web.HTTPRequestTimeout:
+        response = _refusal(invalid("The body did not come in time."), 408)
+        response.force_close()
+        return response
+    except web.RequestPayloadError as error:
+        return _refusal(invalid(f"The body cannot be read: {error}"))
     except web.HTTPException as error:
         if request.path.startswith("/v1"):
             return _refusal(_malformed(request))

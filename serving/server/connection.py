@@ -1,0 +1,35 @@
+"""One HTTP connection: what is no HTTP is refused in JSON, like everything else."""
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol.status import invalid
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, with errors that TensorFlow Serving's clients read."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answers what aiohttp could not read; the texts hold nothing of it: it may be a key."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("The answer has begun; it cannot become an error.")
+        text = "Malformed request: it is not HTTP, or one of its headers is damaged."
+        if isinstance(exc, LineTooLong):
+            status = 431
+            text = f"The URL and each header may have {self.max_field_size} bytes."
+        elif status >= 500:
+            text = "The server could not answer."
+        response = web.Response(
+            body=rest_body.error_body(invalid(text)), status=status, content_type="application/json"
+        )
+        response.force_close()
+        return response
