@@ -53,8 +53,10 @@ def cors_middleware(origins: Sequence[str]) -> Any:
 
 
 def _check(origin: str) -> None:
+    if origin == "*":
+        return
     parts = urlsplit(origin)
-    if origin != "*" and origin != f"{parts.scheme}://{parts.netloc}".lower():
+    if not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}".lower():
         raise ConfigError(
             "`--cors_allow_origin` must be `*` or an origin in small letters, such as "
             f"`https://example.org`, but it is {origin!r}."

@@ -28,7 +28,8 @@ class ServerOptions:
         monitoring_config_file: `MonitoringConfig` in text; without it metrics are at the usual
             path.
         strict_shapes: Whether inputs must have the shapes of their signature.
-        drain_delay_seconds: How long health says NOT_SERVING after SIGTERM before the ports close.
+        drain_delay_seconds: How long health says NOT_SERVING after SIGTERM before the ports close;
+            a second SIGTERM closes them at once.
         drain_seconds: How long requests in flight may take after that.
     """
 

@@ -35,11 +35,11 @@ def serve(options: ServerOptions, *, ready: Callable[[Listening], None] | None =
 
 
 async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | None) -> None:
-    stopped = asyncio.Event()
+    signals: asyncio.Queue[int] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
+            loop.add_signal_handler(number, signals.put_nowait, number)
     configs, file = list(options.models), None
     if options.model_config_file is not None:
         file = ConfigFile(options.model_config_file)
@@ -73,10 +73,12 @@ async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | No
             stack.push_async_callback(asyncio.to_thread, file.close)
         if ready is not None:
             ready(where)
-        await stopped.wait()
+        await signals.get()
         health.drain()
         # Ports stay open for as long as a load balancer needs to hear of it.
-        await asyncio.sleep(options.drain_delay_seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(options.drain_delay_seconds):
+                await signals.get()
 
 
 def _batching(options: ServerOptions) -> BatchingParameters | None:

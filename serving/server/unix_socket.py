@@ -23,17 +23,18 @@ def unix_socket(path: Path) -> Iterator[None]:
 
 
 def _clear(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise OSError(f"`{path}` cannot be listened on: `{path.parent}` is no folder.")
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(f"`{path}` cannot be listened on: it is there, and no socket.")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
-        found = probe.connect_ex(str(path))
+        try:
+            found = probe.connect_ex(str(path))
+        except OSError as error:  # The path is too long.
+            raise OSError(f"`{path}` cannot be listened on: {error}.") from None
+    if not path.parent.is_dir():
+        raise OSError(f"`{path}` cannot be listened on: `{path.parent}` is no folder.")
+    if found == errno.ENOENT:
+        return
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        raise OSError(f"`{path}` cannot be listened on: it is there, and no socket.")
     # A socket that nobody listens on was left by a process that was killed.
     if found != errno.ECONNREFUSED:
         raise OSError(f"`{path}` cannot be listened on: another process does.")
