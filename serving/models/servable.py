@@ -12,7 +12,7 @@ from stn_tf.export.manifest import MANIFEST_FILE, Manifest, read_manifest
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE
 from stn_tf.serving.models.engine import choose_engine
 from stn_tf.serving.models.request_rules import check_inputs, check_outputs
-from stn_tf.serving.protocol.signature import Signature, TensorSpec
+from stn_tf.serving.protocol.signature import PREDICT, Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status
 
 
@@ -87,12 +87,12 @@ class Servable(ABC):
 
 
 class BothServable(Servable):
-    """An ONNX file, and the SavedModel beside it for the signatures that the file lacks."""
+    """An ONNX file, and the SavedModel beside it for what the file does not compute."""
 
     def __init__(self, onnx: Servable, saved_model: Servable) -> None:
         super().__init__(onnx.version_dir)
-        self._owners = dict.fromkeys(saved_model.signatures, saved_model)
-        self._owners |= dict.fromkeys(onnx.signatures, onnx)
+        others = _left_to_saved_model(onnx.signatures, saved_model.signatures)
+        self._owners = dict.fromkeys(onnx.signatures, onnx) | dict.fromkeys(others, saved_model)
         self.signatures = {
             name: owner.signatures[name] for name, owner in sorted(self._owners.items())
         }
@@ -117,7 +117,7 @@ def load_servable(
         version_dir: A folder with `model.onnx`, a SavedModel, or both.
         engine: `onnx` (ONNX Runtime, never imports TensorFlow), `saved_model` (TensorFlow), or
             `auto`: ONNX Runtime where there is an ONNX file, and TensorFlow for the signatures
-            that it lacks, such as those for classification and regression.
+            that it lacks, and for classification and regression.
         threads: CPU threads that one operation may use; None leaves it to the runtime.
 
     Raises:
@@ -137,13 +137,24 @@ def load_servable(
 
         try:
             found = saved_model_servable.read_signatures(version_dir)
-            if set(found) - set(servable.signatures):
+            if _left_to_saved_model(servable.signatures, found):
                 other = saved_model_servable.SavedModelServable(version_dir, threads=threads)
                 return BothServable(servable, other)
         except BaseException:
             servable.close()
             raise
     return servable
+
+
+def _left_to_saved_model(
+    onnx: Mapping[str, Signature], saved_model: Mapping[str, Signature]
+) -> list[str]:
+    """The signatures that the ONNX file lacks, and those for classification and regression."""
+    return [
+        name
+        for name, signature in saved_model.items()
+        if name not in onnx or signature.method != PREDICT
+    ]
 
 
 def _manifest(version_dir: Path) -> Manifest | None:

@@ -12,9 +12,10 @@ from stn_tf.errors import ConfigError
 from stn_tf.serving.models.model_config import model_configs
 from stn_tf.serving.protocol import messages, wire
 from stn_tf.serving.protocol.call import read_call
+from stn_tf.serving.protocol.model_spec import requested_place
 from stn_tf.serving.protocol.schema import CODES
 from stn_tf.serving.protocol.status import Status, invalid
-from stn_tf.serving.server import model_info
+from stn_tf.serving.server import inference, model_info
 from stn_tf.serving.server.api_keys import ApiKeyInterceptor, ApiKeys
 from stn_tf.serving.server.health import Health
 from stn_tf.serving.server.service import ModelService
@@ -68,7 +69,12 @@ def make_grpc_server(
     server.add_generic_rpc_handlers(
         (
             _handler(
-                _PREDICTION, Predict=answers.predict, GetModelMetadata=answers.get_model_metadata
+                _PREDICTION,
+                Predict=answers.predict,
+                Classify=answers.classify,
+                Regress=answers.regress,
+                MultiInference=answers.multi_inference,
+                GetModelMetadata=answers.get_model_metadata,
             ),
             _handler(
                 _MODELS,
@@ -129,29 +135,49 @@ class _Answers:
 
     def predict(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         call = read_call(data)
-        left = context.time_remaining()
-        # Without a deadline, gRPC gives the largest number there is.
-        deadline = None if left is None or left > 1e6 else time.monotonic() + left
         with self._service.counted(call.name, "Predict", "GRPC"):
-            found = self._service.predict(call, deadline)
+            found = self._service.predict(call, _deadline(context))
         return wire.write_predict(
             call.name, found.version, found.signature, found.outputs, self._typed
         )
 
+    def classify(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.ClassificationRequest, data)
+        return self._infer("Classify", request, context)
+
+    def regress(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.RegressionRequest, data)
+        return self._infer("Regress", request, context)
+
+    def _infer(self, api: str, request: Any, context: grpc.ServicerContext) -> bytes:
+        place, signature = requested_place(request), request.model_spec.signature_name
+        with self._service.counted(place[0], api, "GRPC"):
+            answer = inference.infer(
+                self._service, api, place, signature, request.input, _deadline(context)
+            )
+        return bytes(answer.SerializeToString())
+
+    def multi_inference(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        request = _parse(messages.MultiInferenceRequest, data)
+        name = request.tasks[0].model_spec.name if request.tasks else ""
+        with self._service.counted(name, "MultiInference", "GRPC"):
+            answer = inference.multi_infer(self._service, request, _deadline(context))
+        return bytes(answer.SerializeToString())
+
     def get_model_metadata(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         request = _parse(messages.GetModelMetadataRequest, data)
-        spec = _spec(request)
+        place = requested_place(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
                 raise invalid(f"Metadata field {field} is not supported")
-        with self._service.held(*spec) as held:
+        with self._service.held(*place) as held:
             return bytes(model_info.metadata(held).SerializeToString())
 
     def get_model_status(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         request = _parse(messages.GetModelStatusRequest, data)
-        name, version, _ = _spec(request)
+        name, version, _ = requested_place(request)
         return bytes(model_info.status(self._service.store, name, version).SerializeToString())
 
     def reload(self, data: bytes, context: grpc.ServicerContext) -> bytes:
@@ -164,14 +190,11 @@ class _Answers:
         return bytes(messages.ReloadConfigResponse(status={"error_code": 0}).SerializeToString())
 
 
-def _spec(request: Any) -> tuple[str, int | None, str | None]:
-    """The name, version and label that a request asks for."""
-    if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec")
-    spec = request.model_spec
-    version = spec.version.value if spec.HasField("version") else None
-    label = spec.version_label if spec.HasField("version_label") else None
-    return spec.name, version, label
+def _deadline(context: grpc.ServicerContext) -> float | None:
+    """When the client stops to wait, in `time.monotonic` seconds."""
+    left = context.time_remaining()
+    # Without a deadline, gRPC gives the largest number there is.
+    return None if left is None or left > 1e6 else time.monotonic() + left
 
 
 def _parse(kind: Any, data: bytes) -> Any:

@@ -4,18 +4,18 @@ import io
 
 import numpy as np
 
-from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol import rest_body, rest_examples
+from stn_tf.serving.protocol.model_spec import Place
 from stn_tf.serving.protocol.signature import DEFAULT
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.protocol.wire import PredictCall
+from stn_tf.serving.server import inference
 from stn_tf.serving.server.service import ModelService
 
 _JSON = "application/json"
 _NPY = "application/x-npy"
 _IMAGES = ("image/jpeg", "image/png")
 _BYTES_SIGNATURE = "serving_bytes"
-
-Place = tuple[str, int | None, str | None]
 
 
 def answer(
@@ -35,12 +35,24 @@ def answer(
         Status: If the request is wrong or cannot be computed.
     """
     if verb != "predict":
-        raise Status("UNIMPLEMENTED", f"REST API :{verb} is not served; use :predict.")
+        return _examples(service, place, verb, body, deadline), _JSON
     if kind == _NPY:
         return _array(service, place, body, deadline), _JSON
     if kind in _IMAGES:
         return _image(service, place, body, deadline), _JSON
     return _json(service, place, body, deadline), _JSON
+
+
+def _examples(
+    service: ModelService, place: Place, verb: str, data: bytes, deadline: float
+) -> bytes:
+    body = rest_body.open_body(data)
+    given = rest_examples.example_input(body)
+    api, signature = verb.capitalize(), body.signature_name
+    result = inference.infer(service, api, place, signature, given, deadline).result
+    if verb == "classify":
+        return rest_examples.classify_answer(result)
+    return rest_examples.regress_answer(result)
 
 
 def _json(service: ModelService, place: Place, data: bytes, deadline: float) -> bytes:

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
-from tests.serving.server.conftest import Server, start
+from tests.serving.server.conftest import Server
+from tests.serving.server.running import running
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +29,16 @@ def column_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["alone", "batched"])
-def lenient(request: pytest.FixtureRequest, column_path: Path) -> Iterator[Server]:
-    found = start(column_path, *["--enable_batching"] * request.param)
-    yield found
-    assert found.stop() == 0
+@pytest.fixture(scope="module")
+def lenient(column_path: Path) -> Iterator[Server]:
+    with running(column_path) as found:
+        yield found
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "batched"])
 def strict(request: pytest.FixtureRequest, column_path: Path) -> Iterator[Server]:
-    found = start(column_path, "--strict-shapes", *["--enable_batching"] * request.param)
-    yield found
-    assert found.stop() == 0
+    with running(column_path, "--strict-shapes", *["--enable_batching"] * request.param) as found:
+        yield found
 
 
 def _predict(server: Server, x: np.ndarray, y: np.ndarray) -> np.ndarray:
