@@ -1,0 +1,251 @@
+"""What does the server cost, against the bare runtime and against other Python servers?
+
+    .venv/bin/python benchmarks/serving.py --peers-python .venv-peers/bin/python [--batch 8] ...
+
+Every contender serves the same ONNX files, one thread a computation. A client in a process of its
+own sends the same bodies to all, in turns: in a closed loop (4 connections, each sends as soon as
+it has its answer), then in an open one (random arrivals at half of that rate). Client and server
+share the machine, so that processor seconds of the server, with all its processes, are counted
+too. "bare" is ONNX Runtime in a loop of so many threads as there are cores, without any server.
+LitServe and Ray Serve take part where `--peers-python` names the Python of an environment of
+`requirements/serving-peers.txt`.
+"""
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from sampler import RESULTS, machine
+from serving_contenders import (
+    OUTPUTS,
+    SIZES,
+    Body,
+    Server,
+    export_models,
+    picture_body,
+    start_ours,
+    start_peer,
+    tensor_bodies,
+)
+
+CONNECTIONS = 4
+OPEN_SECONDS = 2.5
+OURS = ("gRPC, float_val", "gRPC, tensor_content", "npy", "JSON")
+PEERS = {"LitServe": "serving_litserve.py", "Ray Serve": "serving_ray.py"}
+
+
+class Load:
+    """The client's process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        command = [sys.executable, str(Path(__file__).with_name("serving_load.py"))]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, body: Body, **job: Any) -> dict[str, float]:
+        """Does a job; the body is passed as a file."""
+        file = self._folder / "body"
+        file.write_bytes(body.data)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"kind": body.kind, "body": str(file), **job}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise click.ClickException("The client failed; its error stands above.")
+        return dict(json.loads(line))
+
+    def stop(self) -> None:
+        """Ends it."""
+        self._process.communicate()
+
+
+@click.command()
+@click.option("--images", "models", multiple=True, type=click.Choice(list(SIZES)), default=SIZES)
+@click.option("--batch", "batches", multiple=True, type=int, default=(1, 8))
+@click.option("--seconds", default=1.0, show_default=True, help="Of a turn in the closed loop.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--peers-python", type=click.Path(path_type=Path, exists=True))
+@click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "serving.json")
+def main(
+    models: tuple[str, ...],
+    batches: tuple[int, ...],
+    seconds: float,
+    rounds: int,
+    peers_python: Path | None,
+    output: Path,
+) -> None:
+    """Load the servers and write JSON."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = export_models(folder, models)
+        servers = [start_ours(files, folder)]
+        load = Load(folder)
+        try:
+            if peers_python is not None:
+                for peer, script in PEERS.items():
+                    servers.append(start_peer(peer, peers_python, script, files, folder))
+            for model in models:
+                for batch in (*batches, 0):
+                    rows += measure(load, servers, model, batch, files[model], seconds, rounds)
+        finally:
+            load.stop()
+            for server in servers:
+                server.stop()
+    decoding = decoding_microseconds()
+    met = bars(rows, decoding)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    report = {"machine": machine(), "rows": rows, "bars": met}
+    output.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def measure(
+    load: Load,
+    servers: list[Server],
+    model: str,
+    batch: int,
+    version: Path,
+    seconds: float,
+    rounds: int,
+) -> list[dict[str, Any]]:
+    """Rows of a batch of tensors, or, where `batch` is 0, of one JPEG file."""
+    bodies = tensor_bodies(model, batch) if batch else {"JPEG": picture_body(model)}
+    chosen = {"ours": OURS if batch else ("JPEG",)}
+    chosen |= dict.fromkeys(PEERS, ("JSON", "raw") if batch else ("JPEG",))
+    jobs = [(server, bodies[name]) for server in servers for name in chosen[server.name]]
+    turns: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        # Nobody always comes after the same one.
+        random.shuffle(jobs)
+        for server, body in jobs:
+            turns.setdefault((server.name, body.name), []).append(
+                turn(load, server, model, body, seconds)
+            )
+        if batch:
+            turns.setdefault(("bare", "in memory"), []).append(
+                bare(load, version, bodies["npy"], seconds)
+            )
+    rows = []
+    for name, taken in turns.items():
+        images = (batch or 1) / statistics.median(one["seconds"] / one["requests"] for one in taken)
+        row = {
+            "images": model,
+            "content": f"{batch} tensors" if batch else "JPEG",
+            "contender": name[0],
+            "body": name[1],
+            "images_per_second": images,
+            "cpu_milliseconds": statistics.median(
+                one["cpu_seconds"] / one["requests"] / (batch or 1) * 1e3 for one in taken
+            ),
+        }
+        rows.append(row)
+    for server, body in jobs:
+        (row,) = (r for r in rows if (r["contender"], r["body"]) == (server.name, body.name))
+        rate = row["images_per_second"] / (batch or 1) / 2
+        found = turn(load, server, model, body, OPEN_SECONDS, rate=rate)
+        row |= {key: found[key] for key in ("requests", "p50", "p99")}
+    rows.sort(key=lambda row: -row["images_per_second"])
+    show(rows)
+    return rows
+
+
+def turn(
+    load: Load, server: Server, model: str, body: Body, seconds: float, **job: Any
+) -> dict[str, float]:
+    """One contender's turn, with the server's processor seconds."""
+    job |= {"port": server.ports["gRPC" if body.kind == "gRPC" else "HTTP"], "seconds": seconds}
+    job |= {"path": server.path(model, body), "connections": CONNECTIONS}
+    before = server.cpu_seconds()
+    found = load.run(body, **job)
+    return found | {"cpu_seconds": server.cpu_seconds() - before}
+
+
+def bare(load: Load, version: Path, body: Body, seconds: float) -> dict[str, float]:
+    """The turn of ONNX Runtime alone."""
+    model = str(version / "1" / "model.onnx")
+    threads = os.cpu_count() or 1
+    body = Body("in memory", "bare", body.data)
+    return load.run(body, model=model, outputs=OUTPUTS, connections=threads, seconds=seconds)
+
+
+def decoding_microseconds() -> dict[str, float]:
+    """How long one 224 x 224 x 3 tensor takes from the wire to an array."""
+    from stn_tf.serving.protocol.call import read_call
+
+    found = {}
+    for name in ("gRPC, float_val", "gRPC, tensor_content"):
+        data = tensor_bodies("224x224x3", 1)[name].data
+        taken = []
+        for _ in range(1000):
+            start = time.perf_counter()
+            read_call(data)
+            taken.append(time.perf_counter() - start)
+        found[name] = statistics.median(taken) * 1e6
+    return found
+
+
+def bars(rows: list[dict[str, Any]], decoding: dict[str, float]) -> list[dict[str, Any]]:
+    """What was promised, and whether it holds; those that nobody measured are left out."""
+    found: list[dict[str, Any]] = []
+
+    def bar(text: str, value: float, limit: float, most: bool) -> None:
+        met = value <= limit if most else value >= limit
+        found.append({"bar": text, "value": value, "limit": limit, "met": met})
+        sign = "<=" if most else ">="
+        print(f"{'met   ' if met else 'MISSED'} {text}: {value:.2f} {sign} {limit:g}", flush=True)
+
+    print()
+    for name, microseconds in decoding.items():
+        bar(f"microseconds to decode 224x224x3, {name}", microseconds, 50, True)
+    cases: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        cases.setdefault((row["images"], row["content"]), []).append(row)
+    for (images, content), case in cases.items():
+        ours = [row for row in case if row["contender"] == "ours"]
+        peers = [row for row in case if row["contender"] in PEERS]
+        alone = [row for row in case if row["contender"] == "bare"]
+        if alone and (images, content) == ("224x224x3", "8 tensors"):
+            ratio = min(r["cpu_milliseconds"] for r in ours) / alone[0]["cpu_milliseconds"]
+            bar(f"{images}, {content}: processor time, best body / bare", ratio, 1.25, True)
+        if peers:
+            bar(f"{images}, {content}: images/s, best / best", _fastest(ours, peers), 2, False)
+            json_rows = [[r for r in rs if r["body"] == "JSON"] for rs in (ours, peers)]
+            if all(json_rows):
+                bar(f"{images}, {content}: images/s, JSON / JSON", _fastest(*json_rows), 2, False)
+        for row in ours:
+            text = f"{images}, {content}, {row['body']}: p99 / p50 at half load"
+            bar(text, row["p99"] / row["p50"], 3, True)
+    return found
+
+
+def _fastest(ours: list[dict[str, Any]], peers: list[dict[str, Any]]) -> float:
+    first, second = (max(row["images_per_second"] for row in rows) for rows in (ours, peers))
+    return float(first / second)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Prints the rows of one content."""
+    print(f"\n{rows[0]['images']}, {rows[0]['content']}")
+    for row in rows:
+        name = f"{row['contender']}, {row['body']}"
+        text = f"  {name:<30}{row['images_per_second']:9.0f} images/s"
+        text += f"{row['cpu_milliseconds']:9.3f} ms CPU an image"
+        if "p50" in row:
+            text += f"  half load: p50 {row['p50']:7.2f} ms  p99 {row['p99']:7.2f} ms"
+            text += f"  of {row['requests']}"
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
