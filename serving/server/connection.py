@@ -22,7 +22,10 @@ class Connection(web.RequestHandler):
         """Answers what aiohttp could not read; the texts hold nothing of it: it may be a key."""
         if request.writer.output_size > 0:
             raise ConnectionError("The answer has begun; it cannot become an error.")
-        text = "Malformed request: it is not HTTP, or one of its headers is damaged."
+        text = (
+            "Malformed request: it is not HTTP, one of its headers is damaged, or there are more "
+            f"than {self.max_headers} of them."
+        )
         if isinstance(exc, LineTooLong):
             status = 431
             text = f"The URL and each header may have {self.max_field_size} bytes."

@@ -8,7 +8,8 @@ from stn_tf.serving.protocol.messages import MonitoringConfig
 from stn_tf.serving.protocol.text_message import read_text_message
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
-_PATH = re.compile(r"(/[\w.~-]+)+")
+_PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
+_TAKEN = re.compile(r"/v1/.*|/livez|/readyz")
 
 
 def read_metrics_path(path: str | PathLike[str]) -> str | None:
@@ -21,9 +22,9 @@ def read_metrics_path(path: str | PathLike[str]) -> str | None:
     if not config.enable:
         return None
     found: str = config.path or METRICS_PATH
-    if not _PATH.fullmatch(found) or found.startswith("/v1/"):
+    if not _PATH.fullmatch(found) or _TAKEN.fullmatch(found):
         raise ConfigError(
-            f"{path}: `path` must be a URL's path outside of /v1, such as `{METRICS_PATH}`, but it "
-            f"is {found!r}."
+            f"{path}: `path` must be a URL's path that nothing else has, such as `{METRICS_PATH}`, "
+            f"but it is {found!r}."
         )
     return found

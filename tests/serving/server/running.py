@@ -1,4 +1,4 @@
-"""Servers with options of their own, for the length of a block, and servers that refuse to start."""
+"""Servers with options of their own for the length of a block, and servers that do not start."""
 
 import contextlib
 import subprocess

@@ -8,10 +8,11 @@ from tests.serving.server.running import running, until
 
 
 def _config(*models: tuple[str, Path], labels: str = "") -> str:
-    return "model_config_list {\n%s}\n" % "".join(
-        f'  config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" {labels}}}\n'
+    entries = [
+        f'  config {{ name: "{name}" base_path: "{path}" model_platform: "tensorflow" {labels}}}'
         for name, path in models
-    )
+    ]
+    return "\n".join(["model_config_list {", *entries, "}"])
 
 
 @pytest.fixture

@@ -145,3 +145,14 @@ def test_a_request_that_is_being_sent_is_still_answered(base_path):
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"Connection: close" in answer
         assert b"predictions" in answer
+
+
+def test_a_request_that_is_never_sent_does_not_stop_the_end(base_path):
+    head = b"POST /v1/models/small:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+    with running(base_path, "--drain_seconds", "0.5") as server:
+        client = socket.create_connection(("127.0.0.1", server.rest_port), timeout=60)
+        client.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 100")
+        server.process.terminate()
+        assert server.process.communicate(timeout=120)[1] == ""
+        client.close()

@@ -1,4 +1,4 @@
-"""Unix sockets of both protocols: used beside the ports, cleaned up, and never taken from others."""
+"""Unix sockets of both protocols: beside the ports, cleaned up, and never taken from others."""
 
 import http.client
 import json
