@@ -31,6 +31,17 @@ class Servable(ABC):
         self.version_dir = version_dir
         self.manifest = _manifest(version_dir)
 
+    def signature(self, name: str) -> Signature:
+        """Returns a signature.
+
+        Raises:
+            Status: FAILED_PRECONDITION, if there is none of that name.
+        """
+        found = self.signatures.get(name)
+        if found is None:
+            raise Status("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+        return found
+
     def run(
         self,
         signature: str,
@@ -67,9 +78,7 @@ class Servable(ABC):
         strict_shapes: bool,
     ) -> tuple[dict[str, np.ndarray], list[str]]:
         """The inputs and outputs as `_run` takes them; the arguments are those of `run`."""
-        found = self.signatures.get(signature)
-        if found is None:
-            raise Status("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
+        found = self.signature(signature)
         values = {name: np.asarray(value) for name, value in inputs.items()}
         check_inputs(found, values, strict_shapes)
         names = list(outputs or found.outputs)

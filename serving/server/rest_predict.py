@@ -7,7 +7,7 @@ import numpy as np
 from stn_tf.serving.protocol import rest_body, rest_examples
 from stn_tf.serving.protocol.model_spec import Place
 from stn_tf.serving.protocol.signature import DEFAULT
-from stn_tf.serving.protocol.status import Status, invalid
+from stn_tf.serving.protocol.status import invalid
 from stn_tf.serving.protocol.wire import PredictCall
 from stn_tf.serving.server import inference
 from stn_tf.serving.server.service import ModelService
@@ -59,13 +59,9 @@ def _json(service: ModelService, place: Place, data: bytes, deadline: float) -> 
     body = rest_body.open_body(data)
     name = body.signature_name or DEFAULT
     with service.held(*place) as held:
-        signature = held.servable.signatures.get(name)
-        version = held.version
-    if signature is None:
-        raise Status("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-    inputs, rows = rest_body.predict_inputs(body, signature)
-    call = PredictCall(place[0], version, None, name, inputs, ())
-    return rest_body.predict_answer(service.predict(call, deadline).outputs, rows)
+        inputs, rows = rest_body.predict_inputs(body, held.servable.signature(name))
+        outputs = service.compute(held, "Predict", name, inputs, (), deadline)
+    return rest_body.predict_answer(outputs, rows)
 
 
 def _array(service: ModelService, place: Place, data: bytes, deadline: float) -> bytes:
