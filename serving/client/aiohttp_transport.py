@@ -1,5 +1,7 @@
 """Carries requests over HTTP in an event loop, with aiohttp."""
 
+import io
+
 import aiohttp
 
 from stn_tf.serving.client.exchange import Exchange
@@ -26,7 +28,8 @@ class AiohttpTransport:
             async with self._session.request(
                 "GET" if exchange.body is None else "POST",
                 self._base + exchange.path,
-                data=exchange.body,
+                # Sent in parts: other coroutines run while a large body goes out.
+                data=None if exchange.body is None else io.BytesIO(exchange.body),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=seconds),
                 allow_redirects=False,

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 
 from stn_tf.errors import ConfigError
-from stn_tf.serving.client.calls import Place
+from stn_tf.serving.client.calls import ModelVersion
 from stn_tf.serving.client.client import IMAGES_SIGNATURE, make_calls
 from stn_tf.serving.client.exchange import Exchange, Flow, Pause
 from stn_tf.serving.client.inputs import image_bytes
@@ -56,7 +56,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Prediction:
         """Computes a signature of a model, as `Client.predict`."""
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         return await self._run(self._calls.predict(inputs, place, signature, outputs, timeout))
 
     async def predict_images(
@@ -71,7 +71,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> Prediction:
         """Computes a signature that takes encoded images, as `Client.predict_images`."""
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         encoded = await asyncio.to_thread(image_bytes, images)
         return await self._run(self._calls.predict(encoded, place, signature, outputs, timeout))
 
@@ -87,7 +87,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> list[list[tuple[str, float]]]:
         """Returns label and score of each class, for each example, as `Client.classify`."""
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         return await self._run(self._calls.classify(examples, place, signature, context, timeout))
 
     async def regress(
@@ -102,14 +102,14 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> np.ndarray:
         """Returns a float32 for each example, as `Client.regress`."""
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         return await self._run(self._calls.regress(examples, place, signature, context, timeout))
 
     async def status(
         self, model: str, *, version: int | None = None, timeout: float | None = None
     ) -> list[VersionStatus]:
         """Returns the states of a model's versions, or of one."""
-        return await self._run(self._calls.status(Place(model, version), timeout))
+        return await self._run(self._calls.status(ModelVersion(model, version), timeout))
 
     async def metadata(
         self,
@@ -120,7 +120,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> ModelMetadata:
         """Returns the signatures of a version."""
-        return await self._run(self._calls.metadata(Place(model, version, label), timeout))
+        return await self._run(self._calls.metadata(ModelVersion(model, version, label), timeout))
 
     async def models(self, *, timeout: float | None = None) -> list[ServedModel]:
         """Returns every model that is served, as `Client.models`."""

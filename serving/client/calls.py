@@ -26,8 +26,8 @@ _STALE = ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "DATA_LOSS")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A model, and which version of it: a number, a label's, or neither for the latest.
+class ModelVersion:
+    """A model, and which version of it: by number, by label, or the latest.
 
     Raises:
         InputError: If the name is empty, or there are both a version and a label.
@@ -50,7 +50,7 @@ class Place:
 class Wanted:
     """What is computed: a signature of a model, and some of its outputs (none for all)."""
 
-    place: Place
+    place: ModelVersion
     name: str
     signature: Signature
     outputs: tuple[str, ...]
@@ -70,12 +70,12 @@ class Calls(ABC):
         self._timeout = timeout
         self._deadline(None)
         self._retries = retries
-        self._signatures: dict[Place, dict[str, Signature]] = {}
+        self._signatures: dict[ModelVersion, dict[str, Signature]] = {}
 
     def predict(
         self,
         inputs: Any,
-        place: Place,
+        place: ModelVersion,
         signature: str | None,
         outputs: Sequence[str] | None,
         timeout: float | None,
@@ -102,7 +102,7 @@ class Calls(ABC):
         fitted = fit(inputs, wanted.signature)
         return (yield from self._predict(wanted, fitted, deadline))
 
-    def _read_signatures(self, place: Place, deadline: float) -> Flow[dict[str, Signature]]:
+    def _read_signatures(self, place: ModelVersion, deadline: float) -> Flow[dict[str, Signature]]:
         metadata = yield from self._ask(self._metadata(place), deadline)
         self._signatures[place] = metadata.signatures
         return metadata.signatures
@@ -110,7 +110,7 @@ class Calls(ABC):
     def classify(
         self,
         examples: Iterable[Mapping[str, Any]],
-        place: Place,
+        place: ModelVersion,
         signature: str | None,
         context: Mapping[str, Any] | None,
         timeout: float | None,
@@ -121,7 +121,7 @@ class Calls(ABC):
     def regress(
         self,
         examples: Iterable[Mapping[str, Any]],
-        place: Place,
+        place: ModelVersion,
         signature: str | None,
         context: Mapping[str, Any] | None,
         timeout: float | None,
@@ -129,10 +129,10 @@ class Calls(ABC):
         body = _examples(examples, signature, context)
         return (yield from self._ask(self._regress(place, body), self._deadline(timeout)))
 
-    def status(self, place: Place, timeout: float | None) -> Flow[list[VersionStatus]]:
+    def status(self, place: ModelVersion, timeout: float | None) -> Flow[list[VersionStatus]]:
         return (yield from self._ask(self._status(place), self._deadline(timeout)))
 
-    def metadata(self, place: Place, timeout: float | None) -> Flow[ModelMetadata]:
+    def metadata(self, place: ModelVersion, timeout: float | None) -> Flow[ModelMetadata]:
         return (yield from self._ask(self._metadata(place), self._deadline(timeout)))
 
     def models(self, timeout: float | None) -> Flow[list[ServedModel]]:
@@ -146,7 +146,7 @@ class Calls(ABC):
         try:
             if model is None:
                 return (yield from ask(self._health(), deadline, retries=0))
-            states = yield from ask(self._status(Place(model)), deadline, retries=0)
+            states = yield from ask(self._status(ModelVersion(model)), deadline, retries=0)
         except RequestError as error:
             if error.code in _NO_SERVER or (model is not None and error.code == "NOT_FOUND"):
                 return False
@@ -180,17 +180,17 @@ class Calls(ABC):
 
     @abstractmethod
     def _classify(
-        self, place: Place, body: dict[str, Any]
+        self, place: ModelVersion, body: dict[str, Any]
     ) -> Exchange[list[list[tuple[str, float]]]]: ...
 
     @abstractmethod
-    def _regress(self, place: Place, body: dict[str, Any]) -> Exchange[np.ndarray]: ...
+    def _regress(self, place: ModelVersion, body: dict[str, Any]) -> Exchange[np.ndarray]: ...
 
     @abstractmethod
-    def _status(self, place: Place) -> Exchange[list[VersionStatus]]: ...
+    def _status(self, place: ModelVersion) -> Exchange[list[VersionStatus]]: ...
 
     @abstractmethod
-    def _metadata(self, place: Place) -> Exchange[ModelMetadata]: ...
+    def _metadata(self, place: ModelVersion) -> Exchange[ModelMetadata]: ...
 
     @abstractmethod
     def _models(self) -> Exchange[list[ServedModel]]: ...

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 
 from stn_tf.errors import ConfigError
-from stn_tf.serving.client.calls import Calls, Place
+from stn_tf.serving.client.calls import Calls, ModelVersion
 from stn_tf.serving.client.exchange import Exchange, Flow, Pause
 from stn_tf.serving.client.inputs import image_bytes
 from stn_tf.serving.client.request_error import RequestError
@@ -73,7 +73,8 @@ class Client:
     ) -> Prediction:
         """Computes a signature of a model.
 
-        What its inputs are called and of what type they are is read from the server once.
+        The names and types of inputs and outputs are read from the server once, and again when
+        a request does not fit them.
 
         Args:
             inputs: Name -> array, list or number; or that alone for a signature with one input.
@@ -81,7 +82,7 @@ class Client:
             signature: Such as `"localize"` or `"rectify"`; by default `"serving_default"`.
             outputs: Names of outputs; None for all.
         """
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         return self._run(self._calls.predict(inputs, place, signature, outputs, timeout))
 
     def predict_images(
@@ -105,7 +106,7 @@ class Client:
         Raises:
             DataError: If a file cannot be read.
         """
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         encoded = image_bytes(images)
         return self._run(self._calls.predict(encoded, place, signature, outputs, timeout))
 
@@ -127,7 +128,7 @@ class Client:
                 are int64 features, others float.
             context: Features that all examples share.
         """
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         return self._run(self._calls.classify(examples, place, signature, context, timeout))
 
     def regress(
@@ -142,14 +143,14 @@ class Client:
         timeout: float | None = None,
     ) -> np.ndarray:
         """Returns a float32 for each example; `examples` and `context` are as in `classify`."""
-        place = Place(model, version, label)
+        place = ModelVersion(model, version, label)
         return self._run(self._calls.regress(examples, place, signature, context, timeout))
 
     def status(
         self, model: str, *, version: int | None = None, timeout: float | None = None
     ) -> list[VersionStatus]:
         """Returns the states of a model's versions, or of one."""
-        return self._run(self._calls.status(Place(model, version), timeout))
+        return self._run(self._calls.status(ModelVersion(model, version), timeout))
 
     def metadata(
         self,
@@ -160,7 +161,7 @@ class Client:
         timeout: float | None = None,
     ) -> ModelMetadata:
         """Returns the signatures of a version: its inputs and outputs."""
-        return self._run(self._calls.metadata(Place(model, version, label), timeout))
+        return self._run(self._calls.metadata(ModelVersion(model, version, label), timeout))
 
     def models(self, *, timeout: float | None = None) -> list[ServedModel]:
         """Returns every model that is served. Only REST has this, and only of `stn-tf serve`."""

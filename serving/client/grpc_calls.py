@@ -1,23 +1,21 @@
 """The requests of gRPC."""
 
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from google.protobuf import text_format
 
-from stn_tf.errors import ConfigError
 from stn_tf.serving.client.answers import model_metadata, version_states
-from stn_tf.serving.client.calls import Calls, Place, Wanted
+from stn_tf.serving.client.calls import Calls, ModelVersion, Wanted
 from stn_tf.serving.client.exchange import Exchange, Flow
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
 from stn_tf.serving.protocol import messages
 from stn_tf.serving.protocol.call import read_answer
-from stn_tf.serving.protocol.rest_body import Body
+from stn_tf.serving.protocol.rest_body import open_body, write
 from stn_tf.serving.protocol.rest_examples import example_input
 from stn_tf.serving.protocol.status import Status
+from stn_tf.serving.protocol.text_message import read_text_message
 from stn_tf.serving.protocol.wire import PredictCall, write_request
 
 _PREDICTION = "/tensorflow.serving.PredictionService"
@@ -33,7 +31,8 @@ class GrpcCalls(Calls):
         def read(data: bytes) -> Prediction:
             answer = read_answer(data)
             # Not views of the message, which are read-only and may be unaligned.
-            outputs = {name: array.copy() for name, array in answer.outputs.items()}
+            names = wanted.outputs or sorted(answer.outputs)
+            outputs = {name: answer.outputs[name].copy() for name in names}
             return Prediction(outputs, place.model, answer.version, answer.signature or wanted.name)
 
         call = PredictCall(
@@ -43,7 +42,7 @@ class GrpcCalls(Calls):
         return (yield from self._ask(Exchange(f"{_PREDICTION}/Predict", read, body), deadline))
 
     def _classify(
-        self, place: Place, body: dict[str, Any]
+        self, place: ModelVersion, body: dict[str, Any]
     ) -> Exchange[list[list[tuple[str, float]]]]:
         def read(data: bytes) -> list[list[tuple[str, float]]]:
             result = messages.ClassificationResponse.FromString(data).result
@@ -55,7 +54,7 @@ class GrpcCalls(Calls):
         request = _examples(messages.ClassificationRequest(), place, body)
         return Exchange(f"{_PREDICTION}/Classify", read, request)
 
-    def _regress(self, place: Place, body: dict[str, Any]) -> Exchange[np.ndarray]:
+    def _regress(self, place: ModelVersion, body: dict[str, Any]) -> Exchange[np.ndarray]:
         def read(data: bytes) -> np.ndarray:
             result = messages.RegressionResponse.FromString(data).result
             return np.array([one.value for one in result.regressions], np.float32)
@@ -63,7 +62,7 @@ class GrpcCalls(Calls):
         request = _examples(messages.RegressionRequest(), place, body)
         return Exchange(f"{_PREDICTION}/Regress", read, request)
 
-    def _status(self, place: Place) -> Exchange[list[VersionStatus]]:
+    def _status(self, place: ModelVersion) -> Exchange[list[VersionStatus]]:
         request = messages.GetModelStatusRequest()
         _set_spec(request.model_spec, place)
 
@@ -72,7 +71,7 @@ class GrpcCalls(Calls):
 
         return Exchange(f"{_MODELS}/GetModelStatus", read, request.SerializeToString())
 
-    def _metadata(self, place: Place) -> Exchange[ModelMetadata]:
+    def _metadata(self, place: ModelVersion) -> Exchange[ModelMetadata]:
         request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         _set_spec(request.model_spec, place)
 
@@ -92,7 +91,9 @@ class GrpcCalls(Calls):
         )
 
     def _reload(self, config: str | PathLike[str]) -> Exchange[None]:
-        request = messages.ReloadConfigRequest(config=_model_server_config(config))
+        request = messages.ReloadConfigRequest(
+            config=read_text_message(config, messages.ModelServerConfig)
+        )
 
         def read(data: bytes) -> None:
             status = messages.ReloadConfigResponse.FromString(data).status
@@ -111,30 +112,20 @@ class GrpcCalls(Calls):
         return Exchange("/grpc.health.v1.Health/Check", read, b"")
 
 
-def _examples(request: Any, place: Place, body: dict[str, Any]) -> bytes:
+def _examples(request: Any, place: ModelVersion, body: dict[str, Any]) -> bytes:
     _set_spec(request.model_spec, place)
     request.model_spec.signature_name = body.get("signature_name", "")
     try:
-        request.input.CopyFrom(example_input(Body(body, "")))
+        request.input.CopyFrom(example_input(open_body(write(body))))
     except Status as error:
         raise RequestError(error.code, error.message) from None
     data: bytes = request.SerializeToString()
     return data
 
 
-def _set_spec(spec: Any, place: Place) -> None:
+def _set_spec(spec: Any, place: ModelVersion) -> None:
     spec.name = place.model
     if place.version is not None:
         spec.version.value = place.version
     elif place.label is not None:
         spec.version_label = place.label
-
-
-def _model_server_config(path: str | PathLike[str]) -> Any:
-    try:
-        return text_format.Parse(Path(path).read_text("utf-8"), messages.ModelServerConfig())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"`{path}` cannot be read: {reason}.") from None
-    except text_format.ParseError as error:
-        raise ConfigError(f"`{path}` is no ModelServerConfig as text: {error}.") from None

@@ -15,9 +15,11 @@ _CURES = {
     "DATA_LOSS": "Check that a model server is at this address.",
     "INTERNAL": "See the log of the server.",
 }
-# What TensorFlow Serving never sends, but what stands before a server may.
-_CODES = {413: "RESOURCE_EXHAUSTED", 502: "UNAVAILABLE"} | {
-    http: code for code, http in reversed(HTTP.items())
+# Of codes with the same status, the usual one; and what only stands before a server sends.
+_CODES = {http: code for code, http in reversed(HTTP.items())} | {
+    413: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "UNAVAILABLE",
 }
 _SHOWN_CHARACTERS = 200
 

@@ -10,7 +10,7 @@ import numpy as np
 from google.protobuf import json_format
 
 from stn_tf.serving.client.answers import model_metadata, version_states
-from stn_tf.serving.client.calls import Calls, Place, Wanted
+from stn_tf.serving.client.calls import Calls, ModelVersion, Wanted
 from stn_tf.serving.client.exchange import Exchange, Flow
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
@@ -63,7 +63,7 @@ class RestCalls(Calls):
         return self._takes_arrays
 
     def _classify(
-        self, place: Place, body: dict[str, Any]
+        self, place: ModelVersion, body: dict[str, Any]
     ) -> Exchange[list[list[tuple[str, float]]]]:
         def read(data: bytes) -> list[list[tuple[str, float]]]:
             results = json.loads(data)["results"]
@@ -71,19 +71,19 @@ class RestCalls(Calls):
 
         return Exchange(f"{_path(place)}:classify", read, rest_body.write(body))
 
-    def _regress(self, place: Place, body: dict[str, Any]) -> Exchange[np.ndarray]:
+    def _regress(self, place: ModelVersion, body: dict[str, Any]) -> Exchange[np.ndarray]:
         def read(data: bytes) -> np.ndarray:
             return np.array(json.loads(data)["results"], np.float32)
 
         return Exchange(f"{_path(place)}:regress", read, rest_body.write(body))
 
-    def _status(self, place: Place) -> Exchange[list[VersionStatus]]:
+    def _status(self, place: ModelVersion) -> Exchange[list[VersionStatus]]:
         def read(data: bytes) -> list[VersionStatus]:
             return version_states(_parse(json.loads(data), messages.GetModelStatusResponse()))
 
         return Exchange(_path(place), read)
 
-    def _metadata(self, place: Place) -> Exchange[ModelMetadata]:
+    def _metadata(self, place: ModelVersion) -> Exchange[ModelMetadata]:
         def read(data: bytes) -> ModelMetadata:
             found = json.loads(data)
             spec = _parse(found["model_spec"], messages.ModelSpec())
@@ -124,7 +124,7 @@ class RestCalls(Calls):
         return Exchange("/livez" if live else "/readyz", lambda data: True)
 
 
-def _path(place: Place) -> str:
+def _path(place: ModelVersion) -> str:
     path = f"/v1/models/{quote(place.model, safe='')}"
     if place.version is not None:
         path += f"/versions/{place.version}"
