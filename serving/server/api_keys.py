@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from aiohttp import web
 
 from stn_tf.errors import ConfigError
 from stn_tf.serving.protocol.status import Status
+from stn_tf.serving.server.rest_errors import Handler
 
 _OPEN_METHODS = "/grpc.health.v1.Health/"
 _OPEN_PATHS = ("/livez", "/readyz")
 _REFUSAL = "This server needs an API key. Send `authorization: Bearer KEY` or `x-api-key: KEY`."
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ApiKeys:

@@ -1,15 +1,14 @@
 """Answers in gzip, for clients that take it."""
 
 import re
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+
+from stn_tf.serving.server.rest_errors import Handler
 
 # About one network packet: below it, gzip saves nothing.
 _LEAST_BYTES = 1400
 _REFUSED = re.compile(r"q=0(\.0*)?")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware

@@ -3,8 +3,8 @@
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from stn_tf.serving.protocol import rest_body
 from stn_tf.serving.protocol.status import invalid
+from stn_tf.serving.server.rest_errors import refusal
 
 
 class Connection(web.RequestHandler):
@@ -31,8 +31,6 @@ class Connection(web.RequestHandler):
             text = f"The URL and each header may have {self.max_field_size} bytes."
         elif status >= 500:
             text = "The server could not answer."
-        response = web.Response(
-            body=rest_body.error_body(invalid(text)), status=status, content_type="application/json"
-        )
+        response = refusal(invalid(text), status)
         response.force_close()
         return response

@@ -1,17 +1,16 @@
 """Cross-origin requests: whether pages of other sites may use the REST API."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from stn_tf.errors import ConfigError
+from stn_tf.serving.server.rest_errors import Handler
 
 # How long a browser may keep the answer to a preflight; browsers cap it at this.
 _MAX_AGE_SECONDS = 7200
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def cors_middleware(origins: Sequence[str]) -> Any:

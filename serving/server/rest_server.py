@@ -5,7 +5,7 @@ import contextlib
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from aiohttp import web
 
 from stn_tf.serving.protocol import rest_body
 from stn_tf.serving.protocol.rest_messages import message_body
-from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.server import model_info, rest_predict
 from stn_tf.serving.server.api_keys import ApiKeys, api_key_middleware
 from stn_tf.serving.server.compression import compressed
@@ -22,9 +21,8 @@ from stn_tf.serving.server.connection import Connection
 from stn_tf.serving.server.cors import cors_middleware
 from stn_tf.serving.server.health import Health
 from stn_tf.serving.server.monitoring import METRICS_PATH
+from stn_tf.serving.server.rest_errors import Handler, errors, malformed
 from stn_tf.serving.server.service import ModelService
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _PLACE = (
     r"/v1/models/(?P<name>[^/:]+)"
@@ -75,7 +73,7 @@ class RestServer:
         self._read_timeout = read_timeout
         self._max_body = max_body
         self._tls = tls
-        middlewares = [self._counted, cors_middleware(origins), compressed, _errors]
+        middlewares = [self._counted, cors_middleware(origins), compressed, errors]
         if keys is not None:
             middlewares.append(api_key_middleware(keys))
         app = web.Application(client_max_size=max_body, middlewares=middlewares)
@@ -164,7 +162,7 @@ class RestServer:
     async def _get(self, request: web.Request) -> web.Response:
         place = _GET.fullmatch(request.path)
         if place is None:
-            raise _malformed(request)
+            raise malformed(request)
         name, version, label = _place(place)
         if place["metadata"] is not None:
             with self._service.held(name, version, label) as held:
@@ -177,7 +175,7 @@ class RestServer:
     async def _post(self, request: web.Request) -> web.Response:
         place = _POST.fullmatch(request.path)
         if place is None:
-            raise _malformed(request)
+            raise malformed(request)
         body = await self._body(request)
         deadline = time.monotonic() + self._timeout
         name, version, label = _place(place)
@@ -202,42 +200,10 @@ class RestServer:
             raise web.HTTPRequestTimeout from None
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except Status as error:
-        return _refusal(error)
-    except web.HTTPRequestEntityTooLarge as error:
-        return _refusal(invalid(f"The body is too large: {error.text}"), 413)
-    except web.HTTPRequestTimeout:
-        response = _refusal(invalid("The body did not come in time."), 408)
-        response.force_close()
-        return response
-    except web.RequestPayloadError as error:
-        return _refusal(invalid(f"The body cannot be read: {error}"))
-    except web.HTTPException as error:
-        if request.path.startswith("/v1"):
-            return _refusal(_malformed(request))
-        return _refusal(invalid(error.reason), error.status)
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # Whatever a model does, the server goes on.
-        return _refusal(Status("INTERNAL", f"{type(error).__name__}: {error}"))
-
-
 def _place(found: re.Match[str]) -> tuple[str, int | None, str | None]:
     version = found["version"]
     return found["name"], None if version is None else int(version), found["label"]
 
 
-def _malformed(request: web.Request) -> Status:
-    return invalid(f"Malformed request: {request.method} {request.path}")
-
-
-def _refusal(status: Status, http: int | None = None) -> web.Response:
-    return _answer(rest_body.error_body(status), http or status.http)
-
-
-def _answer(body: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=body, status=status, content_type="application/json")
+def _answer(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")
