@@ -173,9 +173,11 @@ def shortest(array: np.ndarray) -> np.ndarray:
     """Returns float64 values that print as the shortest decimal of each float32.
 
     6 to 9 digits are tried. Digits times a power of ten up to 22 are exact in float64, and so is
-    the rounding of their quotient; beyond, NumPy prints each value.
+    the rounding of their quotient; beyond, and where there are few, NumPy prints each value.
     """
     values = array.ravel()
+    if values.size < 64:
+        return values.astype(str).astype(np.float64).reshape(array.shape)
     result = values.astype(np.float64)
     size = np.abs(result)
     plain = (size > 1e-12) & (size < 1e15)

@@ -13,11 +13,12 @@ from stn_tf.serving.protocol.status import invalid
 
 _MAGIC = b"\x93NUMPY"
 _MAX_RANK = 32
+_LENGTH = rb"(?:0|[1-9]\d{0,18})\s*"
 _ITEMS = rb"""
     'descr'\s*:\s*'(?P<dtype>[<>|=]?[biufc]\d{1,2})'
     | 'fortran_order'\s*:\s*(?P<fortran>True|False)
-    | 'shape'\s*:\s*\((?P<shape>\s*(?:\d{1,19}\s*,\s*)*(?:\d{1,19}\s*)?)\)
-"""
+    | 'shape'\s*:\s*\(\s*(?P<shape>(?:(?:LENGTH,\s*)+(?:LENGTH)?)?)\)
+""".replace(b"LENGTH", _LENGTH)
 _ITEM = re.compile(rb"\s*(?:" + _ITEMS + rb")\s*(?:,|(?=\}))\s*", re.VERBOSE)
 
 

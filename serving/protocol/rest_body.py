@@ -6,10 +6,12 @@ A body is opened first, for the name of its signature; its inputs are read again
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from stn_tf.serving.protocol import number_body
 from stn_tf.serving.protocol.nested_lists import is_base64, to_array, to_json
 from stn_tf.serving.protocol.signature import Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
@@ -19,10 +21,22 @@ LIMIT_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class Body:
-    """A JSON object; `signature_name` is empty where it names none."""
+    """A JSON object.
 
-    content: dict[str, Any]
+    Attributes:
+        data: Its text.
+        fields: Its values by name; arrays and objects may be unread.
+        signature_name: Empty where it names none.
+    """
+
+    data: bytes
+    fields: dict[str, Any]
     signature_name: str
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The object, read as Python's json reads it."""
+        return {name: number_body.plain(value) for name, value in self.fields.items()}
 
 
 def open_body(data: bytes, limit_bytes: int = LIMIT_BYTES) -> Body:
@@ -35,6 +49,16 @@ def open_body(data: bytes, limit_bytes: int = LIMIT_BYTES) -> Body:
         raise _too_large(limit_bytes)
     if not data:
         raise invalid("JSON Parse error: The document is empty")
+    fields = number_body.parse(data)
+    if fields is None:
+        fields = _parse(data)
+    name = fields.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid("'signature_name' key must be a string value.")
+    return Body(data, fields, name)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
     except RecursionError:
@@ -45,10 +69,7 @@ def open_body(data: bytes, limit_bytes: int = LIMIT_BYTES) -> Body:
         raise invalid(f"JSON Parse error: {error}") from None
     if not isinstance(content, dict):
         raise invalid("JSON Value is not formatted correctly: Is not object")
-    name = content.get("signature_name", "")
-    if not isinstance(name, str):
-        raise invalid("'signature_name' key must be a string value.")
-    return Body(content, name)
+    return content
 
 
 def predict_inputs(body: Body, signature: Signature) -> tuple[dict[str, np.ndarray], bool]:
@@ -57,6 +78,11 @@ def predict_inputs(body: Body, signature: Signature) -> tuple[dict[str, np.ndarr
     Shapes are not held against the signature; TensorFlow Serving does not either.
     """
     specs = signature.inputs
+    if len(specs) == 1:
+        ((name, spec),) = specs.items()
+        found = number_body.read(body.fields, body.data, name, spec.dtype)
+        if found is not None:
+            return {name: found[0]}, found[1]
     rows, columns = "instances" in body.content, "inputs" in body.content
     if rows and columns:
         raise invalid(

@@ -1,0 +1,96 @@
+"""Predict bodies read in the most obvious way: Python's json, one value at a time."""
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+
+MAX_RANK = 32
+
+
+def read(data: bytes, dtypes: dict[str, str]) -> tuple[dict[str, np.ndarray], bool]:
+    """Returns the inputs by name, and whether they came as rows.
+
+    Args:
+        data: A body.
+        dtypes: The type of each input.
+
+    Raises:
+        ValueError: If the body is to be refused; OverflowError and RecursionError too.
+    """
+    content = json.loads(data)
+    demand(isinstance(content, dict))
+    demand(isinstance(content.get("signature_name", ""), str))
+    demand(("instances" in content) != ("inputs" in content))
+    if "inputs" in content:
+        given = content["inputs"]
+        if not is_object(given):
+            demand(len(dtypes) == 1)
+            given = dict.fromkeys(dtypes, given)
+        demand(dtypes.keys() <= given.keys())
+        return {name: array(given[name], dtype) for name, dtype in dtypes.items()}, False
+    rows = content["instances"]
+    demand(isinstance(rows, list) and len(rows) > 0)
+    if not is_object(rows[0]):
+        demand(len(dtypes) == 1)
+        demand(not any(map(is_object, rows)))
+        return {name: array(rows, dtype) for name, dtype in dtypes.items()}, True
+    for row in rows:
+        demand(is_object(row) and row.keys() == dtypes.keys())
+    return {n: array([row[n] for row in rows], dtype) for n, dtype in dtypes.items()}, True
+
+
+def demand(condition: bool) -> None:
+    if not condition:
+        raise ValueError
+
+
+def is_object(value: Any) -> bool:
+    return isinstance(value, dict) and not is_base64(value)
+
+
+def is_base64(value: Any) -> bool:
+    return isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)
+
+
+def array(value: Any, dtype: str) -> np.ndarray:
+    shape = shape_of(value)
+    demand(len(shape) <= MAX_RANK)
+    result = np.empty(shape, object if dtype == "string" else dtype)
+    for place in np.ndindex(shape):
+        one = value
+        for index in place:
+            one = one[index]
+        result[place] = leaf(one, dtype)
+    return result
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        return ()
+    shapes = {shape_of(part) for part in value}
+    demand(len(shapes) <= 1)
+    return (len(value), *(shapes.pop() if shapes else ()))
+
+
+def leaf(value: Any, dtype: str) -> Any:
+    if dtype == "string":
+        demand(isinstance(value, str) or is_base64(value))
+        if isinstance(value, str):
+            return value.encode()
+        text = value["b64"]
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    if dtype == "bool":
+        demand(isinstance(value, bool))
+        return value
+    demand(isinstance(value, int | float) and not isinstance(value, bool))
+    if np.dtype(dtype).kind != "f":
+        demand(isinstance(value, int))
+        demand(np.iinfo(dtype).min <= value <= np.iinfo(dtype).max)
+        return value
+    demand(isinstance(value, float) or abs(value) < 1 << np.finfo(dtype).nmant + 1)
+    with np.errstate(over="ignore"):
+        number = np.dtype(dtype).type(value)
+    demand(bool(np.isfinite(number)) == bool(np.isfinite(value)))
+    return number
