@@ -57,6 +57,13 @@ class BatchedServable(Servable):
     ) -> dict[str, np.ndarray]:
         return self._servable._run(signature, inputs, outputs)
 
+    def runtime(self, signature: str) -> str:
+        return self._servable.runtime(signature)
+
+    def waiting_rows(self) -> dict[str, int]:
+        """Returns how many rows wait in the queue of each signature."""
+        return {name: batcher.waiting_rows for name, batcher in self._batchers.items()}
+
     def close(self) -> None:
         """Computes what is in the queues, and frees the model."""
         for batcher in self._batchers.values():

@@ -120,6 +120,9 @@ class OnnxServable(Servable):
             list(self._pool.map(decode, range(len(encoded))))
         return images
 
+    def runtime(self, signature: str) -> str:
+        return "ONNX Runtime"
+
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()

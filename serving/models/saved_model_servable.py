@@ -80,6 +80,9 @@ class SavedModelServable(Servable):
             for name, value in values.items()
         }
 
+    def runtime(self, signature: str) -> str:
+        return "TensorFlow"
+
     def close(self) -> None:
         # The variables go with the last reference to the session.
         session = self.__dict__.pop("_session", None)

@@ -91,6 +91,10 @@ class Servable(ABC):
     ) -> dict[str, np.ndarray]: ...
 
     @abstractmethod
+    def runtime(self, signature: str) -> str:
+        """Returns the name of what computes a signature: `ONNX Runtime` or `TensorFlow`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Frees the memory of the model; nothing may be computed from now on."""
 
@@ -111,6 +115,9 @@ class BothServable(Servable):
         self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]
     ) -> dict[str, np.ndarray]:
         return self._owners[signature]._run(signature, inputs, outputs)
+
+    def runtime(self, signature: str) -> str:
+        return self._owners[signature].runtime(signature)
 
     def close(self) -> None:
         for part in self._parts:

@@ -1,37 +1,27 @@
-"""The models of a server: versions that come and go while requests are answered.
-
-A version is found on disk (START), loaded and warmed up (LOADING), and takes requests (AVAILABLE)
-until newer ones have replaced it (UNLOADING) and its last request is answered (END). One that fails
-to load ends with the reason; those before it go on serving.
-"""
+"""The models of a server: versions that come and go while requests are answered."""
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from stn_tf.errors import ModelError
-from stn_tf.serving.models.directory import ONNX_FILE, SAVED_MODEL_FILE, versions
+from stn_tf.serving.models.directory import versions
+from stn_tf.serving.models.memory import give_back
 from stn_tf.serving.models.model_config import ModelConfig
+from stn_tf.serving.models.model_versions import Model, Version, VersionStatus
 from stn_tf.serving.models.servable import Servable, load_servable
 from stn_tf.serving.models.warmup_records import warm_up
 from stn_tf.serving.protocol.status import Status, invalid
 
 
 @dataclass(frozen=True)
-class VersionStatus:
-    """Where a version is in its life.
+class FoundVersion:
+    """A version that is to be loaded, of the model `name`."""
 
-    Attributes:
-        version: Its number.
-        state: START, LOADING, AVAILABLE, UNLOADING or END.
-        error: Why it could not be loaded, if so.
-    """
-
+    name: str
     version: int
-    state: str
-    error: Status | None = None
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -48,31 +38,8 @@ class ServedVersion:
 Observer = Callable[[str, VersionStatus], None]
 
 
-@dataclass(eq=False)
-class _Version:
-    number: int
-    path: Path
-    state: str = "START"
-    error: Status | None = None
-    servable: Servable | None = None
-    users: int = 0
-    files: tuple[object, ...] = ()
-
-    def status(self) -> VersionStatus:
-        return VersionStatus(self.number, self.state, self.error)
-
-
-@dataclass(eq=False)
-class _Model:
-    """A model that is, or was, configured; the versions are in the order of their discovery."""
-
-    name: str
-    config: ModelConfig | None = None
-    versions: list[_Version] = field(default_factory=list)
-    error: str = ""
-
-    def available(self) -> dict[int, _Version]:
-        return {v.number: v for v in self.versions if v.state == "AVAILABLE"}
+def _load(found: FoundVersion) -> Servable:
+    return load_servable(found.path)
 
 
 class ModelStore:
@@ -80,7 +47,7 @@ class ModelStore:
 
     def __init__(
         self,
-        load: Callable[[Path], Servable] = load_servable,
+        load: Callable[[FoundVersion], Servable] = _load,
         *,
         enable_model_warmup: bool = True,
         allow_version_labels_for_unavailable_models: bool = False,
@@ -89,7 +56,7 @@ class ModelStore:
         """Makes an empty store; `reload` gives it models.
 
         Args:
-            load: What loads a version directory.
+            load: What loads a version.
             enable_model_warmup: Whether the requests that a version brings are replayed first.
             allow_version_labels_for_unavailable_models: Whether a new label may name a version
                 that is not served yet.
@@ -99,7 +66,7 @@ class ModelStore:
         self._warm_up = enable_model_warmup
         self._early_labels = allow_version_labels_for_unavailable_models
         self._observe = observe
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, Model] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._changed = threading.Condition()  # Guards all of the above and the versions.
         self._working = threading.RLock()  # One thread at a time loads.
@@ -123,14 +90,14 @@ class ModelStore:
                 for model in self._models.values():
                     model.config = None
                 for config in configs:
-                    model = self._models.setdefault(config.name, _Model(config.name))
+                    model = self._models.setdefault(config.name, Model(config.name))
                     model.config = config
                 self._labels = {n: kept for n, kept in self._labels.items() if n in names}
             self.poll_once()
             with self._changed:
                 failed = {n: m for n in names if not (m := self._models[n]).available()}
                 if failed:
-                    reasons = ", ".join(f"{n}: {_reason(m)}" for n, m in failed.items())
+                    reasons = ", ".join(f"{n}: {m.reason()}" for n, m in failed.items())
                     raise Status("UNKNOWN", f"Some models did not become available: {{{reasons}}}")
                 self._labels = {config.name: self._checked_labels(config) for config in configs}
 
@@ -153,7 +120,7 @@ class ModelStore:
             for model in list(self._models.values()):
                 self._update(model)
 
-    def _update(self, model: _Model) -> None:
+    def _update(self, model: Model) -> None:
         config = model.config
         try:
             found = {} if config is None else versions(config.base_path)
@@ -165,55 +132,32 @@ class ModelStore:
         chosen = config.policy.choose(found) if config is not None else ()
         wanted = {number: found[number] for number in chosen}
         with self._changed:
-            for number, path in sorted(wanted.items()):
-                self._discover(model, number, path)
-            new = [v for v in model.versions if v.state == "START"]
+            new = model.discover(wanted)
         for version in new:
             self._start(model, version)
         with self._changed:
-            serving = [v for v in model.versions if v.state == "AVAILABLE"]
-            keep = [v for v in serving if wanted.get(v.number) == v.path]
-            # Nothing goes before something that replaces it has come.
-            old = [] if wanted and not keep else [v for v in serving if v not in keep]
+            old = model.replaced(wanted)
         for version in old:
             self._retire(model, version)
 
-    def _discover(self, model: _Model, number: int, path: Path) -> None:
-        same = [v for v in model.versions if v.number == number and v.path == path]
-        if any(v.state in ("START", "LOADING", "AVAILABLE") for v in same):
-            return
-        # What failed is tried again when its files have changed; what was let go, when it is
-        # wanted again, even if the last user of the other one is not gone yet.
-        files = _files(path)
-        if any(v.error is not None and v.files == files for v in same):
-            return
-        for version in same:
-            if version.state == "END":
-                model.versions.remove(version)
-        model.versions.append(_Version(number, path, files=files))
-        self._move(model, model.versions[-1], "START")
-
-    def _start(self, model: _Model, version: _Version) -> None:
+    def _start(self, model: Model, version: Version) -> None:
+        self._move(model, version, "START")
         self._move(model, version, "LOADING")
         servable = None
         try:
-            servable = self._load(version.path)
+            servable = self._load(FoundVersion(model.name, version.number, version.path))
             if self._warm_up:
                 warm_up(servable)
         except Exception as error:  # Whatever a model does, the server goes on.
             if servable is not None:
                 servable.close()
-            text = " ".join(str(error).split()) or type(error).__name__
-            code = error.code if isinstance(error, Status) else "UNKNOWN"
-            if isinstance(error, ModelError):
-                code = "FAILED_PRECONDITION"
-            version.error = Status(code, text)
+            version.fail(error)
             self._move(model, version, "END")
             return
         version.servable = servable
         self._move(model, version, "AVAILABLE")
 
-    def _retire(self, model: _Model, version: _Version) -> None:
+    def _retire(self, model: Model, version: Version) -> None:
         """Takes a version out of use; its last user unloads it, if there is one."""
         with self._changed:
             self._move(model, version, "UNLOADING")
@@ -221,14 +165,16 @@ class ModelStore:
         if idle:
             self._unload(model, version)
 
-    def _unload(self, model: _Model, version: _Version) -> None:
+    def _unload(self, model: Model, version: Version) -> None:
         servable, version.servable = version.servable, None
         if servable is not None:
             with contextlib.suppress(Exception):  # It is gone either way.
                 servable.close()
+            del servable
+            give_back()
         self._move(model, version, "END")
 
-    def _move(self, model: _Model, version: _Version, state: str) -> None:
+    def _move(self, model: Model, version: Version, state: str) -> None:
         with self._changed:
             version.state = state
             status = version.status()
@@ -261,7 +207,7 @@ class ModelStore:
             if last:
                 self._unload(model, found)
 
-    def _find(self, name: str, version: int | None, label: str | None) -> tuple[_Model, _Version]:
+    def _find(self, name: str, version: int | None, label: str | None) -> tuple[Model, Version]:
         if label is not None:
             version = self._labels.get(name, {}).get(label)
             if version is None:
@@ -293,13 +239,18 @@ class ModelStore:
         """
         with self._changed:
             model = self._models.get(name)
-            found = {v.number: v.status() for v in (model.versions if model else ())}
+            found = model.statuses() if model is not None else {}
         if not found:
             raise Status("NOT_FOUND", f"Could not find any versions of model {name}")
         if version is not None and version not in found:
             raise Status("NOT_FOUND", f"Could not find version {version} of model {name}")
         numbers: Iterable[int] = sorted(found, reverse=True) if version is None else [version]
         return [found[number] for number in numbers]
+
+    def statuses(self) -> list[tuple[str, VersionStatus]]:
+        """Returns where all versions are, each with its model."""
+        with self._changed:
+            return [(n, s) for n, m in self._models.items() for s in m.statuses().values()]
 
     def wait_until(
         self, name: str, version: int, state: str, timeout_seconds: float | None = None
@@ -338,18 +289,3 @@ class ModelStore:
             self._changed.wait_for(
                 lambda: all(v.state == "END" for m in self._models.values() for v in m.versions)
             )
-
-
-def _files(path: Path) -> tuple[object, ...]:
-    """What changes when somebody repairs a version."""
-    found: list[object] = []
-    for place in (path, path / ONNX_FILE, path / SAVED_MODEL_FILE, path / "assets.extra"):
-        with contextlib.suppress(OSError):
-            status = place.stat()
-            found.append((place.name, status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
-
-
-def _reason(model: _Model) -> str:
-    errors = [v for v in model.versions if v.error is not None]
-    return f"version {errors[-1].number}: {errors[-1].error}" if errors else model.error

@@ -1,9 +1,15 @@
-"""What the server counts, under TensorFlow Serving's names, and what it says of queues."""
+"""What the server counts of requests, under TensorFlow Serving's names, and of versions."""
 
+import threading
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import Metric
+
+from stn_tf.serving.models.store import ServedVersion
+from stn_tf.serving.server.version_metrics import VersionMetrics
 
 # Microseconds, as TensorFlow Serving has them: 10 * 1.8^k.
 _BUCKETS = tuple(10.0 * 1.8**k for k in range(20))
@@ -13,23 +19,35 @@ class _Requests:
     """Requests by model and status."""
 
     def __init__(self) -> None:
-        self.counts: dict[tuple[str, str], int] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, model: str, status: str) -> None:
+        with self._lock:
+            self._counts[model, status] += 1
 
     def collect(self) -> Iterator[Metric]:
         metric = Metric(":tensorflow:serving:request_count", "Requests by status.", "counter")
-        for (model, status), count in sorted(self.counts.items()):
+        with self._lock:
+            counts = sorted(self._counts.items())
+        for (model, status), count in counts:
             labels = {"model_name": model, "status": status}
             metric.add_sample(metric.name, labels, count)
         yield metric
 
 
 class Metrics:
-    """The server's metrics; safe to use from many threads."""
+    """The server's metrics; safe to use from many threads.
+
+    Attributes:
+        versions: Those of each version.
+    """
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = _Requests()
         self._registry.register(self._requests)
+        self.versions = VersionMetrics(self._registry)
 
         def histogram(name: str, text: str, *labels: str) -> Histogram:
             return Histogram(name, text, labels, registry=self._registry, buckets=_BUCKETS)
@@ -44,6 +62,12 @@ class Metrics:
             "Microseconds that the runtime computed.",
             *("model_name", "API", "runtime"),
         )
+        self._logged = CounterMetric(
+            "stn_tf_request_log_records",
+            "Requests for the request log: `written`, or why they were not.",
+            ("model_name", "outcome"),
+            registry=self._registry,
+        )
 
     def answered(
         self, model: str, status: str, method: str, entrypoint: str, seconds: float
@@ -57,15 +81,21 @@ class Metrics:
             entrypoint: `GRPC` or `REST`.
             seconds: From its arrival to its answer.
         """
-        key = (model, status)
-        self._requests.counts[key] = self._requests.counts.get(key, 0) + 1
+        self._requests.add(model, status)
         self._latency.labels(model, method, entrypoint).observe(seconds * 1e6)
 
-    def computed(self, model: str, method: str, runtime: str, seconds: float) -> None:
-        """Notes how long a runtime (`ONNX Runtime`, `TensorFlow`) took for a request."""
-        self._runtime.labels(model, method, runtime).observe(seconds * 1e6)
+    def computed(self, held: ServedVersion, signature: str, method: str, seconds: float) -> None:
+        """Notes how long a version took for a request, as one of `method`."""
+        runtime = held.servable.runtime(signature)
+        self._runtime.labels(held.name, method, runtime).observe(seconds * 1e6)
+        self.versions.ran(held.name, held.version, signature, seconds)
+
+    def logged(self, model: str, outcome: str) -> None:
+        """Notes a request for the request log: `written`, `queue_full` or `failed`."""
+        self._logged.labels(model, outcome).inc()
 
     def text(self) -> bytes:
         """Returns all metrics in Prometheus's text format."""
+        name = b" :tensorflow:serving:request_count"
         # The client library names counters so, whatever they are called.
-        return generate_latest(self._registry).replace(b"request_count_total", b"request_count")
+        return generate_latest(self._registry).replace(name + b"_total ", name + b" ")

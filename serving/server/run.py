@@ -5,15 +5,12 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
-from stn_tf.serving.batching_parameters import BatchingParameters, read_batching_parameters
-from stn_tf.serving.models.batched_servable import BatchedServable
-from stn_tf.serving.models.servable import Servable, load_servable
 from stn_tf.serving.models.store import ModelStore
 from stn_tf.serving.server.config_file import ConfigFile
 from stn_tf.serving.server.health import Health
 from stn_tf.serving.server.listeners import Listeners
+from stn_tf.serving.server.loading import Loader
 from stn_tf.serving.server.metrics import Metrics
 from stn_tf.serving.server.options import Listening, ServerOptions
 from stn_tf.serving.server.service import ModelService
@@ -44,20 +41,17 @@ async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | No
     if options.model_config_file is not None:
         file = ConfigFile(options.model_config_file)
         configs = file.read()
-    batching = _batching(options)
-
-    def load(path: Path) -> Servable:
-        servable = load_servable(path, options.engine, options.threads)
-        return servable if batching is None else BatchedServable(servable, batching)
-
+    metrics = Metrics()
     store = ModelStore(
-        load,
+        Loader(options, metrics),
         enable_model_warmup=options.enable_model_warmup,
         allow_version_labels_for_unavailable_models=(
             options.allow_version_labels_for_unavailable_models
         ),
+        observe=metrics.versions.moved,
     )
-    service = ModelService(store, Metrics(), strict_shapes=options.strict_shapes)
+    metrics.versions.watch(store)
+    service = ModelService(store, metrics, strict_shapes=options.strict_shapes)
     health = Health(store)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, store.close)
@@ -79,11 +73,3 @@ async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | No
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(options.drain_delay_seconds):
                 await signals.get()
-
-
-def _batching(options: ServerOptions) -> BatchingParameters | None:
-    if not options.enable_batching:
-        return None
-    if options.batching_parameters_file is None:
-        return BatchingParameters()
-    return read_batching_parameters(options.batching_parameters_file)

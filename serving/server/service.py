@@ -104,5 +104,5 @@ class ModelService:
             signature, inputs, outputs, deadline=deadline, strict_shapes=self._strict_shapes
         )
         seconds = time.perf_counter() - start
-        self.metrics.computed(held.name, method, type(held.servable).__name__, seconds)
+        self.metrics.computed(held, signature, method, seconds)
         return found

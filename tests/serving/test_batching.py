@@ -16,7 +16,7 @@ from stn_tf.serving.batching_parameters import BatchingParameters
 from stn_tf.serving.models.batched_servable import BatchedServable
 from stn_tf.serving.models.model_config import ModelConfig
 from stn_tf.serving.models.servable import Servable, load_servable
-from stn_tf.serving.models.store import ModelStore
+from stn_tf.serving.models.store import FoundVersion, ModelStore
 from stn_tf.serving.protocol.status import Status
 
 WAIT = 60.0
@@ -399,8 +399,8 @@ def test_a_batched_servable_answers_as_the_model(
 def test_no_batched_request_fails_while_versions_swap(
     model_dir: Path, tmp_path: Path, images: np.ndarray, expected: dict
 ) -> None:
-    def load(path: Path) -> Servable:
-        return BatchedServable(load_servable(path, threads=1))
+    def load(found: FoundVersion) -> Servable:
+        return BatchedServable(load_servable(found.path, threads=1))
 
     def publish(version: int) -> None:
         shutil.copytree(

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from stn_tf.serving.models.model_config import ModelConfig
+from stn_tf.serving.models.model_versions import VersionStatus
 from stn_tf.serving.models.servable import Servable, load_servable
-from stn_tf.serving.models.store import ModelStore, VersionStatus
+from stn_tf.serving.models.store import FoundVersion, ModelStore
 from stn_tf.serving.models.version_policy import All, Latest, Specific
 from stn_tf.serving.models.warmup_records import WARMUP_FILE
 from stn_tf.serving.protocol.status import Status
@@ -30,8 +31,8 @@ def publish(model_dir: Path, base_path: Path, version: int | str) -> Path:
     return aside.rename(base_path / str(version))
 
 
-def load(path: Path) -> Servable:
-    return load_servable(path, threads=1)
+def load(found: FoundVersion) -> Servable:
+    return load_servable(found.path, threads=1)
 
 
 @pytest.fixture
@@ -80,11 +81,11 @@ def test_a_new_version_replaces_the_old_one(
 def test_the_old_version_serves_until_the_new_one_is_warm(base_path: Path, model_dir: Path) -> None:
     loading, go_on = threading.Event(), threading.Event()
 
-    def slow(path: Path) -> Servable:
-        if path.name == "2":
+    def slow(found: FoundVersion) -> Servable:
+        if found.version == 2:
             loading.set()
             assert go_on.wait(WAIT)
-        return load(path)
+        return load(found)
 
     store = ModelStore(slow)
     store.reload([ModelConfig("m", base_path)])
@@ -301,7 +302,7 @@ def test_no_request_fails_while_versions_swap(
 
 
 def test_any_error_of_loading_is_told(base_path: Path) -> None:
-    def fail(path: Path) -> Servable:
+    def fail(found: FoundVersion) -> Servable:
         raise MemoryError
 
     store = ModelStore(fail)

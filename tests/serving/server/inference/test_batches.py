@@ -12,7 +12,7 @@ from stn_tf.serving.batching_parameters import BatchingParameters
 from stn_tf.serving.models.batched_servable import BatchedServable
 from stn_tf.serving.models.model_config import ModelConfig
 from stn_tf.serving.models.servable import Servable, load_servable
-from stn_tf.serving.models.store import ModelStore
+from stn_tf.serving.models.store import FoundVersion, ModelStore
 from stn_tf.serving.protocol.status import Status
 from stn_tf.serving.server.inference import infer, multi_infer
 from stn_tf.serving.server.metrics import Metrics
@@ -27,11 +27,11 @@ def store(config: Path) -> Iterator[tuple[ModelStore, list[Batch]]]:
     batches: list[Batch] = []
     parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=10**9)
 
-    def load(path: Path) -> Servable:
+    def load(version: FoundVersion) -> Servable:
         def observe(signature: str, batch: Batch) -> None:
             batches.append(batch)
 
-        return BatchedServable(load_servable(path, "saved_model"), parameters, observe=observe)
+        return BatchedServable(load_servable(version.path, "saved_model"), parameters, observe=observe)
 
     found = ModelStore(load)
     found.reload([ModelConfig("one", config.parent / "one")])
