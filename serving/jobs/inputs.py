@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stn_tf.data.image_file import SUFFIXES, Box, letterbox, read_header, read_image
+from stn_tf.data.image_file import SUFFIXES, original_pixels, read_header, read_image
 from stn_tf.errors import DataError
 from stn_tf.serving.jobs.arrays import ARRAY_SUFFIXES, ArrayFile, open_array
 
@@ -27,7 +27,6 @@ class Batch:
         sources: The file of each image.
         indices: `[n]`: which image of its file it is.
         labels: `[n]` class indices, where the file has them, else -1.
-        boxes: Where the image file lies in the image, None for arrays.
         originals: Height and width of the image file, None for arrays.
     """
 
@@ -35,18 +34,15 @@ class Batch:
     sources: list[str]
     indices: np.ndarray
     labels: np.ndarray
-    boxes: list[Box | None]
     originals: list[tuple[int, int] | None]
 
     def original_pixels(self, points: np.ndarray) -> np.ndarray:
         """Moves `[n, ..., 2]` (x, y) pixels of the images to pixels of the files they came from."""
         moved = np.array(points, np.float32)
-        for row, (box, original) in enumerate(zip(self.boxes, self.originals, strict=True)):
-            if box is not None and original is not None:
-                corner = np.array([box.left, box.top])
-                scale = np.array([original[1] / box.width, original[0] / box.height])
-                # Half a pixel, because scaling keeps the edges of pixels and not their centres.
-                moved[row] = (points[row] - corner + 0.5) * scale - 0.5
+        for row, original in enumerate(self.originals):
+            if original is not None:
+                height, width = self.images.shape[1:3]
+                moved[row] = original_pixels(points[row], original, (height, width))
         return moved
 
 
@@ -108,14 +104,12 @@ class Inputs:
             count = len(images)
             indices = np.arange(start, start + count)
             labels = np.full(count, -1) if file.labels is None else file.labels[indices]
-            nothing: list[None] = [None] * count
             yield Batch(
                 images.reshape(count, *self.shape),
                 [_text(file.path)] * count,
                 indices,
                 labels,
-                [*nothing],
-                [*nothing],
+                [None] * count,
             )
             start += count
 
@@ -144,7 +138,6 @@ class Inputs:
             sources,
             np.zeros(len(images), np.int64),
             np.full(len(images), -1),
-            [letterbox(original, self.shape[:2]) for original in originals],
             [*originals],
         )
 

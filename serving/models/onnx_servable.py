@@ -1,17 +1,16 @@
 """Serves a version's ONNX file in ONNX Runtime, without TensorFlow."""
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stn_tf.data.image_file import UNREADABLE, read_image
 from stn_tf.errors import ModelError
-from stn_tf.export.manifest import InputImages, Manifest
+from stn_tf.export.manifest import Manifest
 from stn_tf.serving.models.directory import ONNX_FILE, verify_files
+from stn_tf.serving.models.encoded_image import DECODED_CHANNELS, decode_image
 from stn_tf.serving.models.onnx_session import make_session
 from stn_tf.serving.models.servable import Servable, no_model
 from stn_tf.serving.protocol.signature import DEFAULT, PREDICT, Signature, TensorSpec
@@ -21,7 +20,6 @@ BYTES = "serving_bytes"
 IMAGE_BYTES = "image_bytes"
 # Those that an export gives to the ONNX file too; others are the SavedModel's own.
 _SIGNATURES = (DEFAULT, "localize", "rectify")
-_DECODED_CHANNELS = (1, 3)
 _DECODERS = 4
 _TYPES = {
     "float": "float32",
@@ -72,6 +70,16 @@ class OnnxServable(Servable):
         self._strings = {name for name, spec in outputs.items() if spec.dtype == "string"}
         self._pool = ThreadPoolExecutor(_DECODERS) if BYTES in self.signatures else None
 
+    def run_together(
+        self, signatures: Sequence[str], inputs: Mapping[str, np.ndarray], **choices: Any
+    ) -> dict[str, np.ndarray]:
+        """Computes outputs of several signatures in one go; see `Servable.run_together`."""
+        if len({tuple(self.signature(name).inputs) for name in signatures}) != 1:
+            return super().run_together(signatures, inputs, **choices)
+        fitted, _ = self._prepare(signatures[0], inputs, None, **choices)
+        names = {output: None for name in signatures for output in self.signature(name).outputs}
+        return self._run(signatures[0], fitted, list(names))
+
     def _run(
         self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]
     ) -> dict[str, np.ndarray]:
@@ -112,7 +120,7 @@ class OnnxServable(Servable):
         images = np.empty((len(encoded), size.height, size.width, size.channels), np.float32)
 
         def decode(row: int) -> None:
-            images[row] = _image(row, encoded[row], size)
+            images[row] = decode_image(encoded[row], size, f"`{IMAGE_BYTES}[{row}]`")
 
         if len(encoded) == 1:
             decode(0)
@@ -130,17 +138,6 @@ class OnnxServable(Servable):
         self.__dict__.pop("session", None)
 
 
-def _image(row: int, encoded: Any, size: InputImages) -> np.ndarray:
-    try:
-        pixels = read_image(io.BytesIO(encoded), (size.height, size.width), size.channels)
-    except UNREADABLE as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        # Pillow names the object in memory, which says nothing to anybody.
-        reason = "no image file that can be read" if "BytesIO" in text else text
-        raise invalid(f"`{IMAGE_BYTES}[{row}]` cannot be decoded: {reason}.") from error
-    return pixels.astype(np.float32) / np.float32(255)
-
-
 def _signatures(
     manifest: Manifest | None, inputs: dict[str, TensorSpec], outputs: dict[str, TensorSpec]
 ) -> dict[str, Signature]:
@@ -153,7 +150,7 @@ def _signatures(
         if name in known
     }
     images = manifest.input
-    if BYTES in known and images is not None and images.channels in _DECODED_CHANNELS:
+    if BYTES in known and images is not None and images.channels in DECODED_CHANNELS:
         encoded = {IMAGE_BYTES: TensorSpec(IMAGE_BYTES, "string", (None,))}
         found[BYTES] = Signature(
             PREDICT, encoded, {output: outputs[output] for output in known[BYTES]}

@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,10 +66,42 @@ class Servable(ABC):
             Status: If there is no such signature, input or output, it cannot be computed, or the
                 deadline has passed.
         """
-        fitted, names = self._checked(signature, inputs, outputs, strict_shapes)
+        fitted, names = self._prepare(
+            signature, inputs, outputs, deadline=deadline, strict_shapes=strict_shapes
+        )
+        return self._run(signature, fitted, names)
+
+    def run_together(
+        self,
+        signatures: Sequence[str],
+        inputs: Mapping[str, np.ndarray],
+        *,
+        deadline: float | None = None,
+        strict_shapes: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Computes all outputs of signatures that take the same inputs, at once where possible.
+
+        The arguments are those of `run`, and so are the errors.
+        """
+        found: dict[str, np.ndarray] = {}
+        for name in signatures:
+            found |= self.run(name, inputs, deadline=deadline, strict_shapes=strict_shapes)
+        return found
+
+    def _prepare(
+        self,
+        signature: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Sequence[str] | None,
+        *,
+        deadline: float | None = None,
+        strict_shapes: bool = False,
+    ) -> tuple[dict[str, np.ndarray], list[str]]:
+        """The inputs and outputs as `_run` takes them, while somebody waits for the answer."""
+        prepared = self._checked(signature, inputs, outputs, strict_shapes)
         if deadline is not None and time.monotonic() >= deadline:
             raise Status("DEADLINE_EXCEEDED", "The deadline has passed.")
-        return self._run(signature, fitted, names)
+        return prepared
 
     def _checked(
         self,
@@ -110,6 +143,15 @@ class BothServable(Servable):
             name: owner.signatures[name] for name, owner in sorted(self._owners.items())
         }
         self._parts = (onnx, saved_model)
+
+    def run_together(
+        self, signatures: Sequence[str], inputs: Mapping[str, np.ndarray], **choices: Any
+    ) -> dict[str, np.ndarray]:
+        """Computes outputs of several signatures; see `Servable.run_together`."""
+        owners = {self._owners[name] for name in signatures if self.signature(name)}
+        if len(owners) == 1:
+            return owners.pop().run_together(signatures, inputs, **choices)
+        return super().run_together(signatures, inputs, **choices)
 
     def _run(
         self, signature: str, inputs: dict[str, np.ndarray], outputs: list[str]

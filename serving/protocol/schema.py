@@ -1,9 +1,10 @@
 """The schema of TensorFlow Serving's messages, one line a field.
 
 Full names, numbers and types are those of tensorflow-serving-api 2.21 and TensorFlow 2.21; a test
-compares them. `TYPE name = NUMBER @oneof`, types in the package's scope; `json` where JSON keeps the
-name. Two fields are left out, and pass through as unknown fields: `PredictionLog.session_run_log`
-and the `type_spec` of composite tensors, which pull in the whole graph schema.
+compares them. `TYPE name = NUMBER @oneof`, types in the scope of the package; `json` where JSON
+keeps the name. Two fields are left out, and pass through as unknown fields:
+`PredictionLog.session_run_log` and the `type_spec` of composite tensors, which pull in the whole
+graph schema.
 
 The configuration files of batching, monitoring and TLS have no classes in tensorflow-serving-api.
 They are only ever text, so their names count, not their numbers; they follow TensorFlow Serving's

@@ -179,16 +179,16 @@ class RestServer:
         body = await self._body(request)
         deadline = time.monotonic() + self._timeout
         name, version, label = _place(place)
-        kind = request.content_type
+        verb, kind = place["verb"], request.content_type
+        signature = request.query.get("signature_name", "")
 
-        def work() -> tuple[bytes, str]:
-            with self._service.counted(name, place["verb"].capitalize(), "REST"):
+        def work() -> bytes:
+            with self._service.counted(name, verb.capitalize(), "REST"):
                 return rest_predict.answer(
-                    self._service, (name, version, label), place["verb"], kind, body, deadline
+                    self._service, (name, version, label), verb, kind, body, signature, deadline
                 )
 
-        found, content_type = await self._in_thread(work)
-        return web.Response(body=found, content_type=content_type)
+        return _answer(await self._in_thread(work))
 
     async def _body(self, request: web.Request) -> bytes:
         if (request.content_length or 0) > self._max_body:

@@ -42,9 +42,9 @@ class Box(NamedTuple):
     height: int
 
 
-def read_header(path: Path) -> Header:
+def read_header(file: Path | IO[bytes]) -> Header:
     """Reads the size, as shown on a screen, and whether there is colour (3 channels or 1)."""
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         width, height = image.size
         if image.getexif().get(_ORIENTATION, 1) >= 5:  # Turned by a quarter.
             width, height = height, width
@@ -86,6 +86,26 @@ def letterbox(original: tuple[int, int], size: tuple[int, int]) -> Box:
     scale = min(size[0] / original[0], size[1] / original[1])
     height, width = (max(1, round(length * scale)) for length in original)
     return Box((size[1] - width) // 2, (size[0] - height) // 2, width, height)
+
+
+def original_pixels(
+    points: np.ndarray, original: tuple[int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """Moves `[..., 2]` (x, y) pixels of a fitted image to pixels of the image it came from.
+
+    Args:
+        points: Pixel (0, 0) is centred on (0.0, 0.0).
+        original: Height and width of the image it came from.
+        size: Height and width of the fitted image.
+
+    Returns:
+        float32 `[..., 2]`.
+    """
+    box = letterbox(original, size)
+    scale = np.array([original[1] / box.width, original[0] / box.height])
+    # Half a pixel, because scaling keeps the edges of pixels and not their centres.
+    moved = (points - np.array([box.left, box.top]) + 0.5) * scale - 0.5
+    return np.asarray(moved, np.float32)
 
 
 def _to_mode(image: Image.Image, mode: str) -> Image.Image:
