@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ADDONS := .venv-addons
+FUZZ := .venv-fuzz
+# Of each target.
+FUZZ_SECONDS ?= 120
 SETUP := setup.cfg setup.py pyproject.toml constraints.txt
 NATIVE := stn_tf/native/build.json
 
-.PHONY: demo test lint types tests addons-env addons-models addons-test sanitize clean
+.PHONY: demo test lint types tests addons-env addons-models addons-test sanitize fuzz clean
 
 demo: $(VENV)/installed            ## Train, export and predict on real digits, end to end.
 	$(BIN)/stn-tf demo --out demo
@@ -55,5 +58,16 @@ sanitize:                          ## The compiled kernels under sanitizers; nee
 addons-test: addons-env            ## The sampler against tfa.image.resampler.
 	$(ADDONS)/bin/python -m pytest tests/addons/test_resampler.py -W default
 
+fuzz: $(FUZZ)/installed            ## What clients send, mutated for FUZZ_SECONDS a reader.
+	for target in wire rest_body; do \
+	  PYTHONPATH=. $(FUZZ)/bin/python tests/fuzz/fuzz_$$target.py $(FUZZ)/corpus/$$target \
+	    -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+$(FUZZ)/installed: requirements/fuzz.txt constraints.txt
+	test -x $(FUZZ)/bin/python || $(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/pip install --quiet --constraint constraints.txt --requirement $<
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(ADDONS) build *.egg-info demo $(NATIVE) stn_tf/native/*.so
+	rm -rf $(VENV) $(ADDONS) $(FUZZ) build *.egg-info demo $(NATIVE) stn_tf/native/*.so

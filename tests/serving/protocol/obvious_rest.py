@@ -1,4 +1,4 @@
-"""Predict bodies read in the most obvious way: Python's json, one value at a time."""
+"""Predict bodies read in the most obvious way, and whether the package reads them so too."""
 
 import base64
 import json
@@ -6,7 +6,54 @@ from typing import Any
 
 import numpy as np
 
+from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol.signature import PREDICT, Signature, TensorSpec
+from stn_tf.serving.protocol.status import Status
+
 MAX_RANK = 32
+INPUTS = (
+    {"x": "float32"},
+    {"x": "float64"},
+    {"x": "int64"},
+    {"x": "uint8"},
+    {"x": "uint64"},
+    {"x": "string"},
+    {"x": "bool"},
+    {"x": "float32", "y": "string"},
+)
+
+
+def agree(data: bytes) -> bool:
+    """Holds the package against `read`, for inputs of many types; says whether any was accepted.
+
+    Raises:
+        AssertionError: If they do not agree.
+        Exception: If the package refuses with anything but a Status.
+    """
+    accepted = [_agrees(data, dtypes) for dtypes in INPUTS]
+    return any(accepted)
+
+
+def _agrees(data: bytes, dtypes: dict[str, str]) -> bool:
+    specs = {name: TensorSpec(name, dtype, None) for name, dtype in dtypes.items()}
+    try:
+        body = rest_body.open_body(data)
+        inputs, rows = rest_body.predict_inputs(body, Signature(PREDICT, specs, {}))
+    except Status:
+        inputs, rows = None, False
+    try:
+        expected, expected_rows = read(data, dtypes)
+    except (ValueError, RecursionError, OverflowError):
+        assert inputs is None, f"{dtypes}: accepted"
+        return False
+    assert inputs is not None, f"{dtypes}: refused"
+    assert rows == expected_rows
+    assert inputs.keys() == expected.keys()
+    for name, found in inputs.items():
+        wanted = expected[name]
+        assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+        assert repr(found.tolist()) == repr(wanted.tolist()), f"{dtypes}: {found} is not {wanted}"
+    return True
 
 
 def read(data: bytes, dtypes: dict[str, str]) -> tuple[dict[str, np.ndarray], bool]:

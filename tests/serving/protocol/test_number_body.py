@@ -3,26 +3,13 @@
 import json
 import random
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stn_tf.serving.protocol import number_body, rest_body
-from stn_tf.serving.protocol.signature import PREDICT, Signature, TensorSpec
-from stn_tf.serving.protocol.status import Status
-from tests.serving.protocol import obvious_rest
+from stn_tf.serving.protocol import number_body
+from tests.serving.protocol.obvious_rest import agree
 
-SIGNATURES = (
-    {"x": "float32"},
-    {"x": "float64"},
-    {"x": "int64"},
-    {"x": "uint8"},
-    {"x": "uint64"},
-    {"x": "string"},
-    {"x": "bool"},
-    {"x": "float32", "y": "string"},
-)
 # Inner lists of all kinds that numbers come in.
 NUMBERS = [
     "[[1, 2.5], [3e-2, -4.0E+1]]",
@@ -39,32 +26,6 @@ BODIES = [
     '{"instances":[{"x":[1,2]},{"x":[3,4]}]}',
     '{"instances":[{"x":1.5,"y":{"b64":"/w=="}},{"y":"a","x":2}]}',
 ]
-
-
-def agree(data: bytes) -> bool:
-    """Holds the reader against the obvious one; says whether anything was accepted."""
-    accepted = False
-    for dtypes in SIGNATURES:
-        specs = {name: TensorSpec(name, dtype, None) for name, dtype in dtypes.items()}
-        try:
-            expected, rows = obvious_rest.read(data, dtypes)
-        except (ValueError, RecursionError, OverflowError):
-            with pytest.raises(Status):
-                rest_body.predict_inputs(rest_body.open_body(data), Signature(PREDICT, specs, {}))
-            continue
-        body = rest_body.open_body(data)
-        inputs, as_rows = rest_body.predict_inputs(body, Signature(PREDICT, specs, {}))
-        assert as_rows == rows
-        assert inputs.keys() == expected.keys()
-        for name, array in inputs.items():
-            assert (array.dtype, array.shape) == (expected[name].dtype, expected[name].shape)
-            if array.dtype == object:
-                assert array.tolist() == expected[name].tolist()
-            else:
-                assert array.tobytes() == expected[name].tobytes() or np.isnan(array).any()
-                np.testing.assert_array_equal(array, expected[name])
-        accepted = True
-    return accepted
 
 
 @pytest.mark.parametrize("text", BODIES)
