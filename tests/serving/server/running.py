@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,3 +46,14 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def next_line(server: Server) -> str:
+    """The next line that a server says; one that says nothing is killed, and gives an empty one."""
+    assert server.process.stderr is not None
+    timer = threading.Timer(_PATIENCE_SECONDS, server.process.kill)
+    timer.start()
+    try:
+        return server.process.stderr.readline()
+    finally:
+        timer.cancel()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.server.running import running, until
+from tests.serving.server.running import next_line, running, until
 
 
 def _config(*models: tuple[str, Path], labels: str = "") -> str:
@@ -57,12 +57,12 @@ def test_a_damaged_file_is_said_once_and_changes_nothing(served, base_path):
         (_config(("first", base_path), ("first", base_path)), "Illegal to list model first"),
     ]:
         _replace(file, text)
-        line = server.process.stderr.readline()
+        line = next_line(server)
         assert words in line
         assert str(file) in line
         assert server.call("/v1/models/first")[0] == 200
     file.unlink()
-    assert "cannot be read: No such file or directory" in server.process.stderr.readline()
+    assert "cannot be read: No such file or directory" in next_line(server)
     _replace(file, _config(("first", base_path), ("second", base_path)))
     until(lambda: _names(server) == ["first", "second"])
     server.process.terminate()
@@ -75,7 +75,7 @@ def test_a_model_that_comes_later_is_waited_for(served, base_path, tmp_path):
     late = tmp_path / "late"
     label = 'version_labels { key: "stable" value: 3 } '
     _replace(file, _config(("first", base_path), ("late", late), labels=label))
-    assert "late" in server.process.stderr.readline()
+    assert "late" in next_line(server)
     assert server.call("/v1/models/first")[0] == 200
     assert server.call("/readyz")[0] == 503
     late.symlink_to(base_path)
