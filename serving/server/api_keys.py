@@ -12,10 +12,11 @@ from aiohttp import web
 
 from stn_tf.errors import ConfigError
 from stn_tf.serving.protocol.status import Status
+from stn_tf.serving.server.pages import OPEN_PATHS
 from stn_tf.serving.server.rest_errors import Handler
 
 _OPEN_METHODS = "/grpc.health.v1.Health/"
-_OPEN_PATHS = ("/livez", "/readyz")
+_OPEN_PATHS = ("/livez", "/readyz", *OPEN_PATHS)
 _REFUSAL = "This server needs an API key. Send `authorization: Bearer KEY` or `x-api-key: KEY`."
 
 
@@ -85,7 +86,7 @@ def _refuse(requests: Any, context: grpc.ServicerContext) -> None:
 
 
 def api_key_middleware(keys: ApiKeys) -> Any:
-    """Returns what refuses HTTP requests without a key; /livez and /readyz stay open."""
+    """Returns what refuses HTTP requests without a key; probes and the playground stay open."""
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from stn_tf.serving.models.model_versions import VersionStatus
 from stn_tf.serving.models.store import ModelStore, ServedVersion
 from stn_tf.serving.protocol import messages, tensors
 from stn_tf.serving.protocol.schema import CODES
@@ -32,24 +33,39 @@ def status(store: ModelStore, name: str, version: int | None) -> Any:
 
 
 def models_json(store: ModelStore) -> Any:
-    """Returns every model with its versions, their states and its labels."""
+    """Returns every model with its versions, their states and its labels.
+
+    An available version also tells its signatures, and if stn-tf exported it the size of its
+    images, its classes and transforms.
+    """
     return {
         "models": [
             {
                 "name": name,
                 "labels": {label: str(number) for label, number in store.labels(name).items()},
-                "versions": [
-                    {
-                        "version": str(found.version),
-                        "state": found.state,
-                        "error": "" if found.error is None else found.error.message,
-                    }
-                    for found in store.status(name)
-                ],
+                "versions": [_version_json(store, name, found) for found in _status(store, name)],
             }
             for name in store.names()
         ]
     }
+
+
+def _version_json(store: ModelStore, name: str, found: VersionStatus) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "version": str(found.version),
+        "state": found.state,
+        "error": "" if found.error is None else found.error.message,
+    }
+    try:
+        with store.acquire(name, version=found.version) as held:
+            manifest = held.servable.manifest
+            told["signatures"] = sorted(held.servable.signatures)
+            told["input"] = manifest and manifest.input and manifest.input.model_dump(mode="json")
+            told["classes"] = list(manifest.classes) if manifest else []
+            told["transforms"] = [s.transform for s in manifest.samplers] if manifest else []
+    except Status:  # It is not available, or not any more.
+        pass
+    return told
 
 
 def metadata(held: ServedVersion) -> Any:

@@ -21,6 +21,7 @@ from stn_tf.serving.server.connection import Connection
 from stn_tf.serving.server.cors import cors_middleware
 from stn_tf.serving.server.health import Health
 from stn_tf.serving.server.monitoring import METRICS_PATH
+from stn_tf.serving.server.pages import add_pages
 from stn_tf.serving.server.rest_errors import Handler, errors, malformed
 from stn_tf.serving.server.service import ModelService
 
@@ -79,6 +80,7 @@ class RestServer:
         app = web.Application(client_max_size=max_body, middlewares=middlewares)
         if metrics_path is not None:
             app.router.add_get(metrics_path, self._metrics)
+        add_pages(app, service.store, keys=keys is not None)
         app.router.add_get("/livez", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/v1/models", self._models)
