@@ -15,7 +15,7 @@ from stn_tf.serving.client.exchange import Exchange, Flow
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
 from stn_tf.serving.protocol import messages, nested_lists, rest_body
-from stn_tf.serving.protocol.signature import DEFAULT, Signature
+from stn_tf.serving.protocol.signature import Signature
 from stn_tf.serving.protocol.status import Status
 
 _NPY = "application/x-npy"
@@ -45,6 +45,7 @@ class RestCalls(Calls):
         path = f"{_path(place)}:predict"
         if _is_one_batch(wanted, inputs) and (yield from self._asked_for_arrays(deadline)):
             (array,) = inputs.values()
+            path += f"?signature_name={quote(wanted.name, safe='')}"
             exchange = Exchange(path, read, _npy(array), _NPY)
         else:
             exchange = Exchange(path, read, _json(wanted.name, inputs))
@@ -138,8 +139,7 @@ def _is_one_batch(wanted: Wanted, inputs: dict[str, np.ndarray]) -> bool:
     signature = wanted.signature
     specs = [*signature.inputs.values(), *signature.outputs.values()]
     return (
-        wanted.name == DEFAULT
-        and len(inputs) == 1
+        len(inputs) == 1
         and all(array.dtype.kind in _NPY_KINDS for array in inputs.values())
         and all(spec.shape is not None and spec.shape[:1] == (None,) for spec in specs)
     )

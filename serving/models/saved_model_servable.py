@@ -1,7 +1,6 @@
 """Serves a version's SavedModel in TensorFlow: any signature, also those of TensorFlow 1."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,10 @@ import numpy as np
 
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE, verify_files
 from stn_tf.serving.models.servable import Servable, no_model
-from stn_tf.serving.protocol import messages
+from stn_tf.serving.protocol import messages, signature_def
 from stn_tf.serving.protocol.schema import CODES
-from stn_tf.serving.protocol.signature import Signature, TensorSpec
+from stn_tf.serving.protocol.signature import Signature
 from stn_tf.serving.protocol.status import Status, invalid
-from stn_tf.serving.protocol.tensors import dtype_name
 
 _TAG = "serve"
 _CODE_NAMES = {number: name for name, number in CODES.items()}
@@ -53,7 +51,7 @@ class SavedModelServable(Servable):
             self._session.close()
             path = version_dir / SAVED_MODEL_FILE
             raise no_model(path, f"TensorFlow {tf.__version__}", error) from error
-        self.signatures = _signatures(meta_graph.signature_def)
+        self.signatures = signature_def.read_signatures(meta_graph.signature_def)
         self._definitions = {
             name: definition
             for name, definition in meta_graph.signature_def.items()
@@ -111,33 +109,10 @@ def read_signatures(version_dir: Path) -> dict[str, Signature]:
                 for entry in _fields(meta_graph, 5):
                     key, definition = (next(_fields(entry, i), b"") for i in (1, 2))
                     found.signature_def[bytes(key).decode()].ParseFromString(bytes(definition))
-                return _signatures(found.signature_def)
+                return signature_def.read_signatures(found.signature_def)
     except Exception as error:  # A decoder's own, and what a cut file leads to.
         raise no_model(path, "TensorFlow", error) from error
     raise no_model(path, "TensorFlow", ValueError(f"it has no graph tagged {_TAG!r}"))
-
-
-def _signatures(definitions: Mapping[str, Any]) -> dict[str, Signature]:
-    found = {}
-    for name, definition in sorted(definitions.items()):
-        # Without a name it is an encoding of sparse or ragged tensors; those without a method
-        # are TensorFlow's own, such as `__saved_model_init_op`.
-        infos = [*definition.inputs.values(), *definition.outputs.values()]
-        if definition.method_name and all(info.name for info in infos):
-            with contextlib.suppress(Status):  # Of types that cannot be sent.
-                found[name] = Signature(
-                    definition.method_name, _specs(definition.inputs), _specs(definition.outputs)
-                )
-    return found
-
-
-def _specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:
-    found = {}
-    for name, info in sorted(infos.items()):
-        lengths = tuple(dim.size if dim.size >= 0 else None for dim in info.tensor_shape.dim)
-        shape = None if info.tensor_shape.unknown_rank else lengths
-        found[name] = TensorSpec(name, dtype_name(info.dtype), shape)
-    return found
 
 
 def _fields(message: memoryview, number: int) -> Iterator[memoryview]:
