@@ -47,6 +47,32 @@ from stn_tf.cli.options import engine_option
 @click.option("--enable_model_warmup", default=True, show_default=True, type=bool)
 @click.option("--allow_version_labels_for_unavailable_models", is_flag=True)
 @click.option("--threads", type=int, help="Threads of one computation.  [default: all cores]")
+@click.option(
+    "--request_log",
+    type=click.Path(path_type=Path),
+    help="Folder for requests and answers, in files that versions can be warmed up with.",
+)
+@click.option(
+    "--request_log_sampling",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Share of the requests that are logged.",
+)
+@click.option(
+    "--request_log_file_bytes",
+    default=64 * 2**20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Size at which a file of the log is followed by the next.",
+)
+@click.option(
+    "--request_log_files",
+    default=16,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Files kept of each model; the oldest go.",
+)
 @engine_option
 @listen_options
 def command(

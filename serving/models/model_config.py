@@ -19,6 +19,19 @@ _OTHER = 2
 
 
 @dataclass(frozen=True)
+class LoggingConfig:
+    """What a model's configuration says of the request log.
+
+    Attributes:
+        prefix: How the paths of the files start; None leaves it to the server.
+        sampling: The share of requests, 0..1; None leaves it to the server.
+    """
+
+    prefix: Path | None = None
+    sampling: float | None = None
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A model to be served.
 
@@ -27,12 +40,14 @@ class ModelConfig:
         base_path: The folder that holds its versions.
         policy: Which of them are served.
         labels: Label -> version.
+        logging: Of its requests.
     """
 
     name: str
     base_path: Path
     policy: VersionPolicy = field(default_factory=Latest)
     labels: Mapping[str, int] = field(default_factory=dict)
+    logging: LoggingConfig = LoggingConfig()
 
 
 def read_model_config(path: str | PathLike[str]) -> list[ModelConfig]:
@@ -95,7 +110,24 @@ def _model(entry: Any) -> ModelConfig:
             raise ConfigError(
                 f"`version_labels` {where} must give versions, but {label!r} is {version}."
             )
-    return ModelConfig(entry.name, base_path, _policy(entry.model_version_policy, where), labels)
+    policy = _policy(entry.model_version_policy, where)
+    logging = _logging(entry.logging_config, where)
+    return ModelConfig(entry.name, base_path, policy, labels, logging)
+
+
+def _logging(config: Any, where: str) -> LoggingConfig:
+    prefix = config.log_collector_config.filename_prefix
+    if prefix and (not Path(prefix).is_absolute() or prefix.endswith("/")):
+        raise ConfigError(
+            f"`filename_prefix` {where} must be the absolute path of a file without its end, "
+            f"but it is {prefix!r}."
+        )
+    sampling = None
+    if config.HasField("sampling_config"):
+        sampling = config.sampling_config.sampling_rate
+        if not 0 <= sampling <= 1:
+            raise ConfigError(f"`sampling_rate` {where} must be in 0..1, but it is {sampling}.")
+    return LoggingConfig(Path(prefix) if prefix else None, sampling)
 
 
 def _policy(policy: Any, where: str) -> VersionPolicy:

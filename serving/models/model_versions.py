@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stn_tf.errors import ModelError
 from stn_tf.serving.models.directory import ONNX_FILE, SAVED_MODEL_FILE
-from stn_tf.serving.models.model_config import ModelConfig
+from stn_tf.serving.models.model_config import LoggingConfig, ModelConfig
 from stn_tf.serving.models.servable import Servable
 from stn_tf.serving.protocol.status import Status
 
@@ -65,6 +65,11 @@ class Model:
     config: ModelConfig | None = None
     versions: list[Version] = field(default_factory=list)
     error: str = ""
+
+    @property
+    def logging(self) -> LoggingConfig:
+        """What its configuration says of the request log."""
+        return LoggingConfig() if self.config is None else self.config.logging
 
     def available(self) -> dict[int, Version]:
         """Returns the versions that take requests, by number."""

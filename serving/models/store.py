@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stn_tf.serving.models.directory import versions
 from stn_tf.serving.models.memory import give_back
-from stn_tf.serving.models.model_config import ModelConfig
+from stn_tf.serving.models.model_config import LoggingConfig, ModelConfig
 from stn_tf.serving.models.model_versions import Model, Version, VersionStatus
 from stn_tf.serving.models.servable import Servable, load_servable
 from stn_tf.serving.models.warmup_records import warm_up
@@ -31,6 +31,7 @@ class ServedVersion:
     name: str
     version: int
     servable: Servable
+    logging: LoggingConfig
 
 
 # Told of every change of state, from the thread that loads, unloads or answers; it must not wait
@@ -195,7 +196,7 @@ class ModelStore:
             model, found = self._find(name, version, label)
             found.users += 1
             assert found.servable is not None
-            served = ServedVersion(name, found.number, found.servable)
+            served = ServedVersion(name, found.number, found.servable, model.logging)
         try:
             yield served
         finally:

@@ -24,6 +24,7 @@ class _Kind:
 
     noun: str
     method: str
+    request: Any
     response: Any
     outputs: Callable[[Signature], list[str]]
     result: Callable[[Mapping[str, np.ndarray], int], Any]
@@ -33,6 +34,7 @@ _KINDS = {
     "Classify": _Kind(
         "classification",
         CLASSIFY,
+        messages.ClassificationRequest,
         messages.ClassificationResponse,
         results.classification_outputs,
         results.classification_result,
@@ -40,6 +42,7 @@ _KINDS = {
     "Regress": _Kind(
         "regression",
         REGRESS,
+        messages.RegressionRequest,
         messages.RegressionResponse,
         results.regression_outputs,
         results.regression_result,
@@ -80,6 +83,9 @@ def infer(
         values = service.compute(held, api, name, {_INPUTS: examples}, outputs, deadline)
         response = kind.response(result=kind.result(values, len(examples)))
         write_spec(response.model_spec, held.name, held.version, name)
+        if service.log.samples(held):
+            request = kind.request(model_spec=response.model_spec, input=given)
+            service.log.examples(held, f"{api.lower()}_log", request, response)
         return response
 
 
@@ -104,6 +110,8 @@ def multi_infer(service: ModelService, request: Any, deadline: float | None) -> 
             answer = response.results.add()
             getattr(answer, f"{kind.noun}_result").CopyFrom(kind.result(values, len(examples)))
             write_spec(answer.model_spec, held.name, held.version, name)
+        if service.log.samples(held):
+            service.log.examples(held, "multi_inference_log", request, response)
     return response
 
 

@@ -28,6 +28,11 @@ class ServerOptions:
         monitoring_config_file: `MonitoringConfig` in text; without it metrics are at the usual
             path.
         strict_shapes: Whether inputs must have the shapes of their signature.
+        request_log: Folder of the log of requests, one file a model; None logs nothing but what
+            `logging_config` of a model asks for.
+        request_log_sampling: The share of requests that are logged, 0..1.
+        request_log_file_bytes: Size at which a file is followed by the next.
+        request_log_files: How many files of a model are kept.
         drain_delay_seconds: How long health says NOT_SERVING after SIGTERM before the ports close;
             a second SIGTERM closes them at once.
         drain_seconds: How long requests in flight may take after that.
@@ -58,6 +63,10 @@ class ServerOptions:
     grpc_max_threads: int = 16
     engine: str = "auto"
     threads: int | None = None
+    request_log: Path | None = None
+    request_log_sampling: float = 1.0
+    request_log_file_bytes: int = 64 * 2**20
+    request_log_files: int = 16
     drain_delay_seconds: float = 0.0
     drain_seconds: float = 30.0
 

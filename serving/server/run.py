@@ -13,6 +13,7 @@ from stn_tf.serving.server.listeners import Listeners
 from stn_tf.serving.server.loading import Loader
 from stn_tf.serving.server.metrics import Metrics
 from stn_tf.serving.server.options import Listening, ServerOptions
+from stn_tf.serving.server.request_log import request_log
 from stn_tf.serving.server.service import ModelService
 
 
@@ -51,10 +52,12 @@ async def _serve(options: ServerOptions, ready: Callable[[Listening], None] | No
         observe=metrics.versions.moved,
     )
     metrics.versions.watch(store)
-    service = ModelService(store, metrics, strict_shapes=options.strict_shapes)
+    log = request_log(options, metrics)
+    service = ModelService(store, metrics, strict_shapes=options.strict_shapes, log=log)
     health = Health(store)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, store.close)
+        stack.push_async_callback(asyncio.to_thread, log.close)
         listeners = Listeners(options, service, health)
         stack.push_async_callback(listeners.close)
         stack.push_async_callback(asyncio.to_thread, health.close)

@@ -12,6 +12,7 @@ from stn_tf.serving.protocol.signature import DEFAULT
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.protocol.wire import PredictCall
 from stn_tf.serving.server.metrics import Metrics
+from stn_tf.serving.server.request_log import RequestLog
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,20 @@ class ModelService:
         store: The models.
         metrics: Where requests are counted.
         strict_shapes: Whether inputs must have the shapes of their signature.
+        log: Where requests are logged; None for nowhere, unless a model's configuration says so.
     """
 
-    def __init__(self, store: ModelStore, metrics: Metrics, *, strict_shapes: bool = False) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        metrics: Metrics,
+        *,
+        strict_shapes: bool = False,
+        log: RequestLog | None = None,
+    ) -> None:
         self.store = store
         self.metrics = metrics
+        self.log = log or RequestLog(metrics)
         self._strict_shapes = strict_shapes
 
     @contextlib.contextmanager
@@ -105,6 +115,8 @@ class ModelService:
         )
         seconds = time.perf_counter() - start
         self.metrics.computed(held, signature, method, seconds)
+        if method == "Predict" and self.log.samples(held):
+            self.log.predict(held, signature, inputs, outputs, found)
         return found
 
     def compute_together(
@@ -124,4 +136,7 @@ class ModelService:
             signatures, inputs, deadline=deadline, strict_shapes=self._strict_shapes
         )
         self.metrics.computed(held, signatures[0], method, time.perf_counter() - start)
+        for name in signatures if self.log.samples(held) else ():
+            parts = {output: found[output] for output in held.servable.signature(name).outputs}
+            self.log.predict(held, name, inputs, (), parts)
         return found

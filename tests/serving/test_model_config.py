@@ -54,6 +54,16 @@ def test_what_the_export_wrote_is_read(tmp_path: Path) -> None:
             "version_labels { key: 'x' value: -1 } } }",
             "must give versions, but 'x' is -1",
         ),
+        (
+            "model_config_list { config { name: 'a' base_path: '/b' "
+            "logging_config { sampling_config { sampling_rate: 2 } } } }",
+            r"`sampling_rate` of model a must be in 0..1, but it is 2\.0",
+        ),
+        (
+            "model_config_list { config { name: 'a' base_path: '/b' "
+            "logging_config { log_collector_config { filename_prefix: 'log' } } } }",
+            "`filename_prefix` of model a must be the absolute path .*, but it is 'log'",
+        ),
         ("custom_model_config { }", "is not supported"),
     ],
 )
