@@ -3,15 +3,12 @@
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from google.protobuf import text_format
 
 from stn_tf.errors import ConfigError
 from stn_tf.serving.protocol import messages
+from stn_tf.serving.protocol.text_message import parse_text_message, read_text
 
-_MESSAGE = "tensorflow.serving.BatchingParameters"
 # Fields that are messages around their value, so that leaving them out can be told.
 _WRAPPED = (
     *("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"),
@@ -99,12 +96,7 @@ def read_batching_parameters(path: str | os.PathLike[str]) -> BatchingParameters
     Raises:
         ConfigError: If it cannot be read, or a field is unknown or cannot be; with field and line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"`{path}` cannot be read: {reason}.") from None
-    return parse_batching_parameters(text, str(path))
+    return parse_batching_parameters(read_text(path), str(path))
 
 
 def parse_batching_parameters(text: str, source: str = "the text") -> BatchingParameters:
@@ -113,10 +105,7 @@ def parse_batching_parameters(text: str, source: str = "the text") -> BatchingPa
     Raises:
         ConfigError: If a field is unknown or cannot be.
     """
-    try:
-        message = text_format.Parse(text, messages.BatchingParameters())
-    except (text_format.ParseError, UnicodeError) as error:
-        raise ConfigError(f"Error parsing text-format {_MESSAGE} in {source}: {error}") from None
+    message = parse_text_message(text, messages.BatchingParameters, source)
     values: dict[str, Any] = {
         name: getattr(message, name).value for name in _WRAPPED if message.HasField(name)
     }

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import Any
-
-from google.protobuf import text_format
 
 from stn_tf.errors import ConfigError
 from stn_tf.serving.models.version_policy import All, Latest, Specific, VersionPolicy
 from stn_tf.serving.protocol.messages import ModelServerConfig
+from stn_tf.serving.protocol.text_message import parse_text_message
 
 _MESSAGE = "tensorflow.serving.ModelServerConfig"
 # The engine is chosen by what is in the version directory.
@@ -50,31 +48,13 @@ class ModelConfig:
     logging: LoggingConfig = LoggingConfig()
 
 
-def read_model_config(path: str | PathLike[str]) -> list[ModelConfig]:
-    """Reads `models.config`, a `ModelServerConfig` as text.
-
-    Raises:
-        ConfigError: If the file cannot be read, is not such a message, or a value cannot be.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"`{path}` cannot be read: {reason}.") from None
-    return parse_model_config(text, str(path))
-
-
 def parse_model_config(text: str, source: str = "the text") -> list[ModelConfig]:
     """Reads the text of a `ModelServerConfig`; errors name `source`, line and column.
 
     Raises:
         ConfigError: If it is not such a message, or a value cannot be.
     """
-    try:
-        config = text_format.Parse(text, ModelServerConfig())
-    except (text_format.ParseError, UnicodeError) as error:
-        raise ConfigError(f"Error parsing text-format {_MESSAGE} in {source}: {error}") from None
-    return model_configs(config)
+    return model_configs(parse_text_message(text, ModelServerConfig, source))
 
 
 def model_configs(config: Any) -> list[ModelConfig]:

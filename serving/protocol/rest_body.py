@@ -16,8 +16,6 @@ from stn_tf.serving.protocol.nested_lists import is_base64, to_array, to_json
 from stn_tf.serving.protocol.signature import Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
 
-LIMIT_BYTES = 1 << 28
-
 
 @dataclass(frozen=True)
 class Body:
@@ -39,14 +37,12 @@ class Body:
         return {name: number_body.plain(value) for name, value in self.fields.items()}
 
 
-def open_body(data: bytes, limit_bytes: int = LIMIT_BYTES) -> Body:
+def open_body(data: bytes) -> Body:
     """Parses a request's JSON.
 
     Raises:
-        Status: INVALID_ARGUMENT, if it is too large, too deep or no JSON object.
+        Status: INVALID_ARGUMENT, if it is too deep or no JSON object.
     """
-    if len(data) > limit_bytes:
-        raise _too_large(limit_bytes)
     if not data:
         raise invalid("JSON Parse error: The document is empty")
     fields = number_body.parse(data)
@@ -185,7 +181,3 @@ def error_body(status: Status) -> bytes:
 def write(value: Any) -> bytes:
     """Returns JSON as TensorFlow Serving's clients read it: UTF-8, with NaN and Infinity."""
     return json.dumps(value, ensure_ascii=False).encode(errors="replace")
-
-
-def _too_large(limit_bytes: int) -> Status:
-    return invalid(f"The body is larger than {limit_bytes} bytes.")

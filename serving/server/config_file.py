@@ -7,6 +7,7 @@ from pathlib import Path
 from stn_tf.errors import ConfigError, StnError
 from stn_tf.serving.models.model_config import ModelConfig, parse_model_config
 from stn_tf.serving.models.store import ModelStore
+from stn_tf.serving.protocol.text_message import read_text
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class ConfigFile:
         Raises:
             ConfigError: If the file cannot be read or is damaged.
         """
-        self._applied = self._text()
+        self._applied = read_text(self._path)
         return parse_model_config(self._applied, str(self._path))
 
     def start_polling(self, store: ModelStore, interval_seconds: float) -> None:
@@ -54,7 +55,7 @@ class ConfigFile:
                     _LOG.warning("The models of %s are not all served: %s", self._path, error)
 
     def _reload(self, store: ModelStore) -> None:
-        text = self._text()
+        text = read_text(self._path)
         if text == self._applied:
             return
         configs = parse_model_config(text, str(self._path))
@@ -64,10 +65,3 @@ class ConfigFile:
         self._applied = None
         store.reload(configs)
         self._applied = text
-
-    def _text(self) -> str:
-        try:
-            return self._path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigError(f"`{self._path}` cannot be read: {reason}.") from None

@@ -31,7 +31,9 @@ def store(config: Path) -> Iterator[tuple[ModelStore, list[Batch]]]:
         def observe(signature: str, batch: Batch) -> None:
             batches.append(batch)
 
-        return BatchedServable(load_servable(version.path, "saved_model"), parameters, observe=observe)
+        return BatchedServable(
+            load_servable(version.path, "saved_model"), parameters, observe=observe
+        )
 
     found = ModelStore(load)
     found.reload([ModelConfig("one", config.parent / "one")])
