@@ -186,8 +186,13 @@ class _Answers:
             configs = model_configs(request.config)
         except ConfigError as error:
             raise invalid(str(error)) from None
+        metrics, names = self._service.metrics, list(request.metric_names)
+        before = metrics.counts(names)
         self._service.store.reload(configs)
-        return bytes(messages.ReloadConfigResponse(status={"error_code": 0}).SerializeToString())
+        answer = messages.ReloadConfigResponse(status={"error_code": 0})
+        for name, value in metrics.counts(names).items():
+            answer.metric.add(name=name, int64_value_increase=value - before.get(name, 0))
+        return bytes(answer.SerializeToString())
 
 
 def _deadline(context: grpc.ServicerContext) -> float | None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client import Counter as CounterMetric
@@ -93,6 +93,24 @@ class Metrics:
     def logged(self, model: str, outcome: str) -> None:
         """Notes a request for the request log: `written`, `queue_full` or `failed`."""
         self._logged.labels(model, outcome).inc()
+
+    def counts(self, names: Collection[str]) -> dict[str, int]:
+        """Returns counters by full name, `NAME{label=value,...}`.
+
+        Args:
+            names: Those asked for, as Prometheus has them or with slashes, as TensorFlow has:
+                `/tensorflow/serving/request_count`.
+        """
+        wanted = {name.replace("/", ":"): name for name in names}
+        found = {}
+        for metric in self._registry.collect():
+            if metric.type != "counter" or metric.name not in wanted:
+                continue
+            for sample in metric.samples:
+                if not sample.name.endswith("_created"):
+                    labels = ",".join(f"{key}={value}" for key, value in sample.labels.items())
+                    found[f"{wanted[metric.name]}{{{labels}}}"] = int(sample.value)
+        return found
 
     def text(self) -> bytes:
         """Returns all metrics in Prometheus's text format."""

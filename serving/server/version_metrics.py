@@ -43,6 +43,12 @@ class VersionMetrics:
             _SIGNATURE,
             registry=registry,
         )
+        self._loads = Counter(
+            "stn_tf_model_loads",
+            "Versions that were loaded.",
+            ("model_name",),
+            registry=registry,
+        )
         self._failures = Counter(
             "stn_tf_model_load_failures",
             "Versions that could not be loaded.",
@@ -77,6 +83,7 @@ class VersionMetrics:
                 self._loading[key] = time.monotonic()
             elif status.state == "AVAILABLE":
                 self._load_seconds[key] = time.monotonic() - self._loading.pop(key)
+                self._loads.labels(model).inc()
             elif status.state == "END":
                 self._end(key)
         if status.error is not None:

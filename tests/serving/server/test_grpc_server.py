@@ -206,7 +206,14 @@ def test_reload(base_path, pictures):
         config.model_platform = "tensorflow"
         config.model_version_policy.specific.versions.extend([1, 2])
         config.version_labels["canary"] = 2
-        server.models.HandleReloadConfigRequest(request)
+        request.metric_names.extend(["stn_tf_model_loads", "/tensorflow/serving/request_count"])
+        server.predictions.Predict(_request(pictures))
+        found = server.models.HandleReloadConfigRequest(request)
+        assert {metric.name: metric.int64_value_increase for metric in found.metric} == {
+            "stn_tf_model_loads{model_name=small}": 0,
+            "stn_tf_model_loads{model_name=again}": 2,
+            "/tensorflow/serving/request_count{model_name=small,status=OK}": 0,
+        }
         answer = server.predictions.Predict(
             _request(pictures, name="again", version_label="canary")
         )
