@@ -122,17 +122,21 @@ class Server:
         """What it and its children have computed so far."""
         return cpu_seconds(self._process.pid)
 
+    def resident_mib(self) -> float:
+        """What of the machine's memory it holds."""
+        return resident_mib(self._process.pid)
+
     def stop(self) -> None:
         """Ends it."""
         self._process.terminate()
         self._process.wait(60)
 
 
-def start_ours(models: dict[str, Path], folder: Path) -> Server:
-    """`stn-tf serve` on ONNX Runtime, one thread a computation."""
+def start_ours(models: dict[str, Path], folder: Path, *options: str) -> Server:
+    """`stn-tf serve`, one thread a computation; on ONNX Runtime unless the options say else."""
     command = [sys.executable, "-m", "stn_tf.cli.main", "serve", "--host", "127.0.0.1"]
     command += ["--port", "0", "--rest_api_port", "0", "--engine", "onnx", "--threads", "1"]
-    server = Server("ours", [*command, *map(str, models.values())], folder / "ours.log")
+    server = Server("ours", [*command, *map(str, models.values()), *options], folder / "ours.log")
 
     def listens(log: str) -> bool:
         if found := re.search(r"Serving gRPC on port (\d+), REST on port (\d+)", log):
@@ -171,6 +175,16 @@ def start_peer(
 
     server.wait(answers)
     return server
+
+
+def resident_mib(pid: int | str) -> float:
+    """What of the machine's memory a process holds (`self` for this one)."""
+    (line,) = (
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmRSS:")
+    )
+    return int(line.split()[1]) / 1024
 
 
 def cpu_seconds(pid: int) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from stn_tf.serving.protocol.signature import TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
+from stn_tf.serving.protocol.tensors import array_dtype
 
 MAX_RANK = 32
 # What TensorFlow calls the types that it writes differently; the first three are not in JSON.
@@ -57,7 +58,7 @@ def to_json(name: str, array: np.ndarray) -> Any:
     Strings of an output whose name ends in `_bytes`, and those that are not UTF-8, become
     `{"b64": ...}`. A float32 becomes the shortest number that reads back as the same float32.
     """
-    if array.dtype.name in _UNWRITTEN:
+    if array_dtype(array) in _UNWRITTEN:
         raise Status(
             "UNIMPLEMENTED", f"Failed to write JSON value for tensor type: {_called(array.dtype)}"
         )

@@ -6,6 +6,7 @@ once (CPython 3.11: "AST constructor recursion depth mismatch").
 
 import math
 import re
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,6 +47,7 @@ def read_npy(data: bytes) -> np.ndarray:
     return values.astype(dtype.newbyteorder("="), copy=False)
 
 
+@lru_cache(64)
 def _read_header(text: bytes) -> tuple[np.dtype, tuple[int, ...], bool]:
     found: dict[str, bytes] = {}
     position = 1

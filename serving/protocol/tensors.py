@@ -7,6 +7,7 @@ pass are refused: more values than the shape holds, and integers that do not fit
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,12 @@ def dtype_number(name: str) -> int:
 
 def array_dtype(array: np.ndarray) -> str:
     """Returns the name that a `TensorSpec` has for an array's type."""
-    return "string" if array.dtype.kind in "OSU" else array.dtype.name
+    return _spec_name(array.dtype)
+
+
+@lru_cache(256)  # NumPy puts a name together from parts each time.
+def _spec_name(dtype: np.dtype) -> str:
+    return "string" if dtype.kind in "OSU" else dtype.name
 
 
 def to_array(proto: Any, name: str = "") -> np.ndarray:

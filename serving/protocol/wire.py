@@ -67,6 +67,17 @@ _CONTENT = {
     }.items()
 }
 _FLOAT, _DOUBLE, _STRING = (DataType[f"DT_{name}"] for name in ("FLOAT", "DOUBLE", "STRING"))
+_INT64 = DataType["DT_INT64"]
+# Typed fields that are packed: their tags.
+_TYPED = {
+    _FLOAT: b"\x2a",
+    _DOUBLE: b"\x32",
+    DataType["DT_COMPLEX64"]: b"\x4a",
+    _INT64: b"\x52",
+    DataType["DT_COMPLEX128"]: b"\x62",
+}
+_UNTYPED = dict.fromkeys(_CONTENT, b"\x22")
+_SMALL_NUMBERS = [bytes((value,)) for value in range(128)]
 
 
 def read_predict(data: bytes) -> PredictCall | None:
@@ -284,7 +295,7 @@ def _write_tensors(
 
 def _number(value: int) -> bytes:
     if value < 128:
-        return bytes((value,))
+        return _SMALL_NUMBERS[value]
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)
@@ -300,16 +311,16 @@ def _bytes_field(tag: bytes, value: bytes) -> bytes:
 def _write_tensor(array: np.ndarray, typed: bool) -> list[bytes | memoryview]:
     """Returns the parts of a `TensorProto`; the values are a view."""
     number = tensors.dtype_number(tensors.array_dtype(array))
-    if typed:
-        tag = {"float32": b"\x2a", "float64": b"\x32", "complex64": b"\x4a", "complex128": b"\x62"}
-        field = tag.get(array.dtype.name)
-    else:
-        field = b"\x22" if number in _CONTENT else None
+    field = (_TYPED if typed else _UNTYPED).get(number)
     if field is None or not array.size:
         return [tensors.to_proto(array, content=not typed).SerializeToString()]
     dims = b"".join(
         _bytes_field(b"\x12", b"\x08" + _number(size) if size else b"") for size in array.shape
     )
-    values = np.ascontiguousarray(array, _CONTENT[number]).reshape(-1).view(np.uint8).data
+    flat = np.ascontiguousarray(array, _CONTENT[number]).reshape(-1)
+    if typed and number == _INT64:
+        values = memoryview(b"".join(map(_number, flat.view("<u8").tolist())))
+    else:
+        values = flat.view(np.uint8).data
     head = b"\x08" + _number(number) + _bytes_field(b"\x12", dims)
     return [head + field + _number(len(values)), values]
