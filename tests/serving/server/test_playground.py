@@ -67,7 +67,7 @@ class Page:
         browser.get(f"http://127.0.0.1:{server.rest_port}/")
 
     def wait(self, reached) -> None:
-        WebDriverWait(self.browser, 20, 0.05).until(lambda _: reached())
+        WebDriverWait(self.browser, 60, 0.05).until(lambda _: reached())
 
     def find(self, selector: str):
         return self.browser.find_element(By.CSS_SELECTOR, selector)
