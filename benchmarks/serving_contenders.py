@@ -1,9 +1,11 @@
 """The servers of `serving.py`, the model that they serve, and the bodies that they are sent."""
 
+import contextlib
 import io
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -109,6 +111,7 @@ class Server:
         end = time.monotonic() + START_SECONDS
         while not ready(self._log.read_text()):
             if time.monotonic() > end or self._process.poll() is not None:
+                self.stop()
                 raise RuntimeError(f"{self.name} did not start:\n{self._log.read_text()[-3000:]}")
             time.sleep(0.2)
 
@@ -120,16 +123,20 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """What it and its children have computed so far."""
-        return cpu_seconds(self._process.pid)
+        return sum(_processes(self._process.pid).values())
 
     def resident_mib(self) -> float:
         """What of the machine's memory it holds."""
         return resident_mib(self._process.pid)
 
     def stop(self) -> None:
-        """Ends it."""
+        """Ends it, with all its processes."""
+        started = _processes(self._process.pid)
         self._process.terminate()
         self._process.wait(60)
+        for number in started:  # LitServe leaves some behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
 
 
 def start_ours(models: dict[str, Path], folder: Path, *options: str) -> Server:
@@ -187,8 +194,11 @@ def resident_mib(pid: int | str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def cpu_seconds(pid: int) -> float:
-    """What a process and its children have computed, with those that have ended."""
+def _processes(pid: int) -> dict[int, float]:
+    """A process and its children, with the seconds that each of them has computed.
+
+    Those of children that have ended are their parent's.
+    """
     seconds: dict[int, float] = {}
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
@@ -199,9 +209,10 @@ def cpu_seconds(pid: int) -> float:
         number = int(folder.name)
         seconds[number] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
         children.setdefault(int(fields[1]), []).append(number)
-    total, todo = 0.0, [pid]
+    found: dict[int, float] = {}
+    todo = [pid]
     while todo:
         number = todo.pop()
-        total += seconds.get(number, 0.0)
+        found[number] = seconds.get(number, 0.0)
         todo += children.get(number, [])
-    return total
+    return found
