@@ -18,7 +18,7 @@ _ROWS = tuple(2.0**k for k in range(12))
 _SIGNATURE = ("model_name", "version", "signature")
 # A label is no place for long text; the whole of it is in the version's status.
 _REASON_LENGTH = 100
-_FOLDERS = re.compile(r"`/[^`]*/(?=[^`/]+`)")
+_FOLDERS = re.compile(r"(?<=[`'])/[^`']*/(?=[^`'/]+[`'])")
 
 # The rows that wait, by signature.
 Queues = Callable[[], Mapping[str, int]]
@@ -87,7 +87,7 @@ class VersionMetrics:
             elif status.state == "END":
                 self._end(key)
         if status.error is not None:
-            reason = _FOLDERS.sub("`", status.error.message)[:_REASON_LENGTH]
+            reason = _FOLDERS.sub("", status.error.message)[:_REASON_LENGTH]
             self._failures.labels(model, reason).inc()
 
     def _end(self, key: tuple[str, int]) -> None:
