@@ -45,7 +45,9 @@ def main() -> None:
     port, models = arguments()
     apis = [Api(name, *model) for name, model in models.items()]
     server = litserve.LitServer(apis, accelerator="cpu", fast_queue=True)
-    server.run("127.0.0.1", port, log_level="error", generate_client_file=False)
+    # Connections are kept for as long as the client rests.
+    kept = {"timeout_keep_alive": 600}
+    server.run("127.0.0.1", port, log_level="error", generate_client_file=False, **kept)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-OPEN_CONNECTIONS = 16
+OPEN_CONNECTIONS = 8
 Send = Callable[[], None]
 
 
@@ -36,10 +36,10 @@ class HttpConnection:
         while b"\r\n\r\n" not in answer:
             answer += self._receive()
         head, _, body = answer.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        while len(body) < length:
+        length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+        while len(body) < int(length or 0):
             body += self._receive()
-        if not head.startswith(b"HTTP/1.1 200 "):
+        if not length or not head.startswith(b"HTTP/1.1 200 "):
             raise RuntimeError(f"{head.decode()}\n{body.decode()}")
 
     def _receive(self) -> bytes:
@@ -177,8 +177,7 @@ def answer(job: dict[str, Any]) -> dict[str, float]:
     connections = [connect(job) for _ in range(OPEN_CONNECTIONS if rate else job["connections"])]
     try:
         sends = [connection.send for connection in connections]
-        for send in sends:
-            send()
+        sends[0]()
         start = time.perf_counter()
         taken = open_loop(sends, job["seconds"], rate) if rate else closed(sends, job["seconds"])
         return report(taken, time.perf_counter() - start)

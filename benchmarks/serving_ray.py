@@ -36,7 +36,8 @@ def main() -> None:
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "error"}
     ray.init(**quiet, _system_config={"worker_niceness": 0})
     serve.start(
-        http_options={"host": "127.0.0.1", "port": port},
+        # Connections are kept for as long as the client rests.
+        http_options={"host": "127.0.0.1", "port": port, "keep_alive_timeout_s": 600},
         logging_config={"enable_access_log": False},
     )
     for name, model in models.items():
