@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from stn_tf.serving.models.store import ModelStore
 from stn_tf.serving.server.config_file import ConfigFile
+from stn_tf.serving.server.freed_memory import keep_freed_memory
 from stn_tf.serving.server.health import Health
 from stn_tf.serving.server.listeners import Listeners
 from stn_tf.serving.server.loading import Loader
@@ -29,6 +30,7 @@ def serve(options: ServerOptions, *, ready: Callable[[Listening], None] | None =
         Status: If a model has no version that loads.
         OSError: If an address cannot be listened on.
     """
+    keep_freed_memory()
     asyncio.run(_serve(options, ready))
 
 
