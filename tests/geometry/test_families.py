@@ -19,7 +19,7 @@ def random_theta(transform: str, seed: int) -> np.ndarray:
     return family.identity().astype(np.float64) + noise
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31))
 @pytest.mark.parametrize("transform", CLOSED)
 def test_compose_random(transform: str, seed: int) -> None:
@@ -34,7 +34,7 @@ def test_compose_random(transform: str, seed: int) -> None:
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31))
 @pytest.mark.parametrize("transform", CLOSED)
 def test_inverse_random(transform: str, seed: int) -> None:

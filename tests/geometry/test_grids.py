@@ -148,7 +148,7 @@ def test_projective_horizon_is_finite() -> None:
     assert np.all(np.isfinite(tape.gradient(total, theta)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),

@@ -52,7 +52,7 @@ def points_off_kinks(
     return np.stack(axes, axis=-1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.lists(st.integers(1, 6), min_size=2, max_size=3),
     channels=st.sampled_from([1, 2, 3, 4, 7, 16, 19]),
@@ -80,7 +80,7 @@ def test_values(
     assert relative_error(sampled, expected) <= TOLERANCES[dtype]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.lists(st.integers(1, 5), min_size=2, max_size=3),
     channels=st.sampled_from([1, 2, 3, 5, 17]),

@@ -19,7 +19,7 @@ def identity_grid(size: tuple[int, ...], align_corners: bool) -> np.ndarray:
     return reference.base_grid(size, align_corners).astype(np.float32)[np.newaxis]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.lists(st.integers(1, 6), min_size=2, max_size=3),
     combination=st.sampled_from(COMBINATIONS),

@@ -105,7 +105,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["inputs", "instances", "signature_name", "a"]), JSON),
     st.booleans(),
@@ -129,7 +128,7 @@ def mutate(data: bytes, source: random.Random) -> bytes:
     return data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False), st.sampled_from(BODIES))
 def test_damaged_bodies(source: random.Random, text: str) -> None:
     agree(mutate(text.encode(), source))

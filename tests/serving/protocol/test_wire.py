@@ -144,7 +144,7 @@ def mutate(data: bytes, source: random.Random) -> bytes:
     return data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False), st.sampled_from(REQUESTS))
 def test_damaged_requests_are_never_read_otherwise(
     source: random.Random, message: predict_pb2.PredictRequest
@@ -242,7 +242,7 @@ def test_versions_that_no_server_has_are_an_error() -> None:
         wire.write_predict("net", -1, "", {})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False), st.booleans())
 def test_damaged_answers_are_never_read_otherwise(source: random.Random, typed: bool) -> None:
     outputs = {"theta": np.arange(6, dtype="f").reshape(1, 2, 3), "n": np.arange(2)}
