@@ -49,7 +49,8 @@ class BatchedServable(Servable):
         strict_shapes: bool = False,
     ) -> dict[str, np.ndarray]:
         """Computes outputs together with whoever else waits; see `Servable.run`."""
-        fitted, names = self._checked(signature, inputs, outputs, strict_shapes)
+        # The queue looks at the deadline.
+        fitted, names = self._prepare(signature, inputs, outputs, strict_shapes=strict_shapes)
         return self._batchers[signature].submit(fitted, names, deadline).result()
 
     def _run(

@@ -29,5 +29,7 @@ def decode_image(encoded: bytes, size: InputImages, what: str) -> np.ndarray:
         text = " ".join(str(error).split()) or type(error).__name__
         # Pillow names the object in memory, which says nothing to anybody.
         reason = "no image file that can be read" if "BytesIO" in text else text
-        raise invalid(f"{what} cannot be decoded: {reason.removesuffix('.')}.") from error
+        raise invalid(
+            f"{what} cannot be decoded: {reason.removesuffix('.')}. Send a whole JPEG or PNG file."
+        ) from error
     return pixels.astype(np.float32) / np.float32(255)

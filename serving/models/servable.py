@@ -97,25 +97,14 @@ class Servable(ABC):
         deadline: float | None = None,
         strict_shapes: bool = False,
     ) -> tuple[dict[str, np.ndarray], list[str]]:
-        """The inputs and outputs as `_run` takes them, while somebody waits for the answer."""
-        prepared = self._checked(signature, inputs, outputs, strict_shapes)
-        if deadline is not None and time.monotonic() >= deadline:
-            raise Status("DEADLINE_EXCEEDED", "The deadline has passed.")
-        return prepared
-
-    def _checked(
-        self,
-        signature: str,
-        inputs: Mapping[str, np.ndarray],
-        outputs: Sequence[str] | None,
-        strict_shapes: bool,
-    ) -> tuple[dict[str, np.ndarray], list[str]]:
-        """The inputs and outputs as `_run` takes them; the arguments are those of `run`."""
+        """The inputs and outputs as `_run` takes them; arguments and errors are those of `run`."""
         found = self.signature(signature)
         values = {name: np.asarray(value) for name, value in inputs.items()}
         check_inputs(found, values, strict_shapes)
         names = list(outputs or found.outputs)
         check_outputs(found, names)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise Status("DEADLINE_EXCEEDED", "The deadline has passed.")
         return {name: _fit(spec, values[name]) for name, spec in found.inputs.items()}, names
 
     @abstractmethod
@@ -148,7 +137,9 @@ class BothServable(Servable):
         self, signatures: Sequence[str], inputs: Mapping[str, np.ndarray], **choices: Any
     ) -> dict[str, np.ndarray]:
         """Computes outputs of several signatures; see `Servable.run_together`."""
-        owners = {self._owners[name] for name in signatures if self.signature(name)}
+        for name in signatures:
+            self.signature(name)  # Refuses what is not there.
+        owners = {self._owners[name] for name in signatures}
         if len(owners) == 1:
             return owners.pop().run_together(signatures, inputs, **choices)
         return super().run_together(signatures, inputs, **choices)

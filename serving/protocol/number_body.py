@@ -1,7 +1,7 @@
 """JSON by simdjson; a body that is one array of numbers is read without an object for each.
 
-That is ten times as fast as Python's json and NumPy. What simdjson does not read, or reads
-otherwise, is left to Python's json, which decides what is refused.
+What simdjson does not read, or reads otherwise, is left to Python's json, which decides what is
+refused.
 """
 
 import math

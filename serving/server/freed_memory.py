@@ -14,9 +14,8 @@ KEPT_BYTES = 128 << 20
 def keep_freed_memory() -> None:
     """Lets glibc keep up to `KEPT_BYTES` of what is freed, for the next request.
 
-    Otherwise it hands large blocks back, and the system clears new pages for every large request:
-    a third of what it costs to receive images. Threads share what is kept. Unloading a model
-    still gives all back.
+    Otherwise it hands large blocks back, and the system clears new pages for every large request.
+    Threads share what is kept. Unloading a model still gives all back.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # Other C libraries have no such function.

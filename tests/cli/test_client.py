@@ -56,7 +56,7 @@ def test_images(target, folder, expected):
     images = [folder / f"{index}.png" for index in range(3)]
     answer = _json("predict", *images, "--server", target, "--model", "small")
     assert (answer["model"], answer["signature"]) == ("small", "serving_bytes")
-    np.testing.assert_allclose(answer["outputs"]["logits"], expected["logits"][:3], atol=1e-3)
+    np.testing.assert_allclose(answer["outputs"]["logits"], expected["logits"][:3], atol=1e-4)
 
 
 def test_arrays(target, scaled, expected, tmp_path):
@@ -66,7 +66,7 @@ def test_arrays(target, scaled, expected, tmp_path):
         arguments = (tmp_path / name, "--server", target, "--model", "small")
         answer = _json("predict", *arguments, "--outputs", "logits,class")
         assert list(answer["outputs"]) == ["logits", "class"]
-        np.testing.assert_allclose(answer["outputs"]["logits"], expected["logits"], atol=1e-3)
+        np.testing.assert_allclose(answer["outputs"]["logits"], expected["logits"], atol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [True, False])
@@ -81,9 +81,9 @@ def test_json_and_files_of_outputs(target, scaled, expected, tmp_path, rows):
         assert answer["output"] == str(tmp_path / name)
         assert answer["shapes"]["theta"] == list(expected["theta"].shape)
     with np.load(tmp_path / "out.npz") as found:
-        np.testing.assert_allclose(found["theta"], expected["theta"], atol=1e-3)
+        np.testing.assert_allclose(found["theta"], expected["theta"], atol=1e-4)
     written = json.loads((tmp_path / "out.json").read_text())
-    np.testing.assert_allclose(written["theta"], expected["theta"], atol=1e-3)
+    np.testing.assert_allclose(written["theta"], expected["theta"], atol=1e-4)
     chosen = _json(*arguments, "--signature", "rectify")
     assert list(chosen["outputs"]) == ["crops"]
 
