@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import re
 import signal
@@ -19,8 +18,7 @@ from PIL import Image
 from serving_load import HttpConnection
 
 from stn_tf.libraries import onnxruntime_library
-from stn_tf.serving.protocol import wire
-from stn_tf.serving.protocol.nested_lists import to_json
+from stn_tf.serving.protocol import json_writer, wire
 
 SIZES = {"28x28x1": (28, 28, 1), "224x224x3": (224, 224, 3)}
 OUTPUTS = ["logits", "probabilities", "class"]
@@ -67,7 +65,7 @@ def tensor_bodies(model: str, batch: int) -> dict[str, Body]:
     call = wire.PredictCall(model, None, None, "", {"images": images}, ())
     npy = io.BytesIO()
     np.save(npy, images)
-    text = json.dumps({"instances": to_json("images", images)}).encode()
+    text = json_writer.write({"instances": json_writer.tensor("images", images)})
     bodies = [
         Body("gRPC, float_val", "gRPC", wire.write_request(call)),
         Body("gRPC, tensor_content", "gRPC", wire.write_request(call, typed=False)),

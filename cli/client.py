@@ -1,7 +1,6 @@
 """`stn-tf client`."""
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +161,7 @@ def _read_body(
 
 def _write(found: "Prediction", output: Path | None) -> None:
     from stn_tf.errors import DataError
-    from stn_tf.serving.protocol.nested_lists import to_json
+    from stn_tf.serving.protocol import json_writer
 
     result: dict[str, Any] = {
         "model": found.model,
@@ -170,15 +169,13 @@ def _write(found: "Prediction", output: Path | None) -> None:
         "signature": found.signature,
     }
     if output is None:
-        values = {name: to_json(name, array) for name, array in found.outputs.items()}
-        _print({**result, "outputs": values})
+        _print({**result, "outputs": json_writer.tensors(found.outputs)})
         return
     try:
         if output.suffix == ".npz":
             _save(output, found)
         else:
-            values = {name: to_json(name, array) for name, array in found.outputs.items()}
-            output.write_text(json.dumps(values), encoding="utf-8")
+            output.write_bytes(json_writer.write(json_writer.tensors(found.outputs)))
     except OSError as error:
         raise DataError(f"`{output}` cannot be written: {error.strerror}.") from None
     shapes = {name: array.shape for name, array in found.outputs.items()}
@@ -258,4 +255,6 @@ def reload(client: "Client", config: Path) -> None:
 
 
 def _print(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
+    from stn_tf.serving.protocol.json_writer import write
+
+    click.echo(write(value, indent=True))

@@ -14,7 +14,7 @@ from stn_tf.serving.client.calls import Calls, ModelVersion, Wanted
 from stn_tf.serving.client.exchange import Exchange, Flow
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
-from stn_tf.serving.protocol import messages, nested_lists, rest_body
+from stn_tf.serving.protocol import json_writer, messages, nested_lists
 from stn_tf.serving.protocol.signature import Signature
 from stn_tf.serving.protocol.status import Status
 
@@ -70,13 +70,13 @@ class RestCalls(Calls):
             results = json.loads(data)["results"]
             return [[(str(label), float(score)) for label, score in one] for one in results]
 
-        return Exchange(f"{_path(place)}:classify", read, rest_body.write(body))
+        return Exchange(f"{_path(place)}:classify", read, json_writer.write(body))
 
     def _regress(self, place: ModelVersion, body: dict[str, Any]) -> Exchange[np.ndarray]:
         def read(data: bytes) -> np.ndarray:
             return np.array(json.loads(data)["results"], np.float32)
 
-        return Exchange(f"{_path(place)}:regress", read, rest_body.write(body))
+        return Exchange(f"{_path(place)}:regress", read, json_writer.write(body))
 
     def _status(self, place: ModelVersion) -> Exchange[list[VersionStatus]]:
         def read(data: bytes) -> list[VersionStatus]:
@@ -147,10 +147,10 @@ def _is_one_batch(wanted: Wanted, inputs: dict[str, np.ndarray]) -> bool:
 
 def _json(signature: str, inputs: dict[str, np.ndarray]) -> bytes:
     try:
-        columns = {name: nested_lists.to_json(name, array) for name, array in inputs.items()}
+        columns = json_writer.tensors(inputs)
     except Status as error:
         raise RequestError(error.code, error.message, "Use the server's gRPC address.") from None
-    return rest_body.write({"signature_name": signature, "inputs": columns})
+    return json_writer.write({"signature_name": signature, "inputs": columns})
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""JSON values to arrays and back: nested lists, `{"b64": ...}` objects, NaN and Infinity."""
+"""JSON values to arrays: nested lists, `{"b64": ...}` objects, NaN and Infinity."""
 
 import base64
 import binascii
@@ -10,7 +10,6 @@ import numpy as np
 
 from stn_tf.serving.protocol.signature import TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
-from stn_tf.serving.protocol.tensors import array_dtype
 
 MAX_RANK = 32
 # What TensorFlow calls the types that it writes differently; the first three are not in JSON.
@@ -24,7 +23,8 @@ _JSON_TYPES = {
     list: "Array",
     type(None): "Null",
 }
-_UNWRITTEN = ("float16", "bfloat16", "complex64", "complex128")
+# Types that TensorFlow Serving neither reads nor writes in JSON.
+UNWRITTEN = ("float16", "bfloat16", "complex64", "complex128")
 
 
 def is_base64(value: Any) -> bool:
@@ -50,23 +50,6 @@ def to_array(value: Any, spec: TensorSpec) -> np.ndarray:
     """
     leaves, shape = _flatten(value)
     return _leaves_to_array(leaves, spec.dtype).reshape(shape)
-
-
-def to_json(name: str, array: np.ndarray) -> Any:
-    """Returns what `json.dumps` writes as a tensor.
-
-    Strings of an output whose name ends in `_bytes`, and those that are not UTF-8, become
-    `{"b64": ...}`. A float32 becomes the shortest number that reads back as the same float32.
-    """
-    if array_dtype(array) in _UNWRITTEN:
-        raise Status(
-            "UNIMPLEMENTED", f"Failed to write JSON value for tensor type: {_called(array.dtype)}"
-        )
-    if array.dtype.kind in "OSU":
-        flat = np.empty(array.size, object)
-        flat[:] = [_string(text, name.endswith("_bytes")) for text in array.ravel().tolist()]
-        return flat.reshape(array.shape).tolist()
-    return (shortest(array) if array.dtype == np.float32 else array).tolist()
 
 
 def _flatten(value: Any) -> tuple[list, tuple[int, ...]]:
@@ -104,12 +87,10 @@ def _leaves_to_array(leaves: list, dtype: str) -> np.ndarray:
         strings = np.empty(len(leaves), object)
         strings[:] = [_bytes(leaf) for leaf in leaves]
         return strings
-    target = np.dtype(dtype) if dtype not in _UNWRITTEN else None
+    target = np.dtype(dtype) if dtype not in UNWRITTEN else None
     if target is None or target.kind not in "fiub":
         shown = _shown(leaves[0]) if leaves else "[]"
-        raise Status(
-            "UNIMPLEMENTED", f"Conversion of JSON Value: {shown} to type: {_called(dtype)}"
-        )
+        raise Status("UNIMPLEMENTED", f"Conversion of JSON Value: {shown} to type: {called(dtype)}")
     allowed: set[type] = {int}
     if target.kind in "fb":
         allowed = {int, float} if target.kind == "f" else {bool}
@@ -158,61 +139,21 @@ def _bytes(leaf: Any) -> bytes:
     raise _wrong_type(leaf, "string")
 
 
-def _string(text: Any, as_bytes: bool) -> Any:
-    if isinstance(text, bytes) and not as_bytes:
-        try:
-            return text.decode()
-        except UnicodeDecodeError:
-            as_bytes = True
-    if as_bytes:
-        raw = text if isinstance(text, bytes) else text.encode()
-        return {"b64": base64.b64encode(raw).decode()}
-    return text
-
-
-def shortest(array: np.ndarray) -> np.ndarray:
-    """Returns float64 values that print as the shortest decimal of each float32.
-
-    6 to 9 digits are tried. Digits times a power of ten up to 22 are exact in float64, and so is
-    the rounding of their quotient; beyond, and where there are few, NumPy prints each value.
-    """
-    values = array.ravel()
-    if values.size < 64:
-        return values.astype(str).astype(np.float64).reshape(array.shape)
-    result = values.astype(np.float64)
-    size = np.abs(result)
-    plain = (size > 1e-12) & (size < 1e15)
-    waiting = np.flatnonzero(plain)
-    for digits in range(6, 10):
-        if not waiting.size:
-            break
-        wide = values[waiting].astype(np.float64)
-        power = digits - 1 - np.floor(np.log10(np.abs(wide))).astype(int)
-        up, down = 10.0 ** np.maximum(power, 0), 10.0 ** np.maximum(-power, 0)
-        rounded = np.rint(wide * up / down) / up * down
-        good = rounded.astype(np.float32) == values[waiting]
-        result[waiting[good]] = rounded[good]
-        waiting = waiting[~good]
-    for index in np.flatnonzero(~plain & (size > 0) & np.isfinite(size)):
-        result[index] = float(str(values[index]))
-    return result.reshape(array.shape)
-
-
 def _wrong_type(value: Any, dtype: str) -> Status:
     kind = _JSON_TYPES[type(value)]
     return invalid(
-        f"JSON Value: {_shown(value)} Type: {kind} is not of expected type: {_called(dtype)}"
+        f"JSON Value: {_shown(value)} Type: {kind} is not of expected type: {called(dtype)}"
     )
 
 
 def _lossy(value: float, target: np.dtype) -> Status:
     return invalid(
-        f"Cannot convert JSON value: {_shown(value)} to {_called(target)} without loss of "
-        "precision."
+        f"Cannot convert JSON value: {_shown(value)} to {called(target)} without loss of precision."
     )
 
 
-def _called(dtype: Any) -> str:
+def called(dtype: Any) -> str:
+    """Returns TensorFlow's name of a type."""
     name = str(dtype)
     return _TENSORFLOW_NAMES.get(name, name)
 

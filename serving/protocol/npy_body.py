@@ -23,19 +23,19 @@ _ITEMS = rb"""
 _ITEM = re.compile(rb"\s*(?:" + _ITEMS + rb")\s*(?:,|(?=\}))\s*", re.VERBOSE)
 
 
-def read_npy(data: bytes) -> np.ndarray:
+def read_npy(data: bytes | memoryview) -> np.ndarray:
     """Returns the array of numbers or booleans in a `.npy` file, read-only.
 
     Raises:
         Status: INVALID_ARGUMENT, if it is no such file, or holds objects or strings.
     """
-    version = data[6:7]
-    size = {b"\1": 2, b"\2": 4, b"\3": 4}.get(version)
-    if not data.startswith(_MAGIC) or size is None:
+    head = bytes(data[:7])
+    size = {b"\1": 2, b"\2": 4, b"\3": 4}.get(head[6:])
+    if not head.startswith(_MAGIC) or size is None:
         raise _refusal("it does not begin like one")
     start = 8 + size
     stop = start + int.from_bytes(data[8:start], "little")
-    dtype, shape, fortran = _read_header(data[start:stop].strip())
+    dtype, shape, fortran = _read_header(bytes(data[start:stop]).strip())
     count = math.prod(shape)
     if len(data) - stop != count * dtype.itemsize:
         raise _refusal(

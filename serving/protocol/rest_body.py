@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from stn_tf.serving.protocol import number_body
-from stn_tf.serving.protocol.nested_lists import is_base64, to_array, to_json
+from stn_tf.serving.protocol import json_writer, number_body
+from stn_tf.serving.protocol.json_writer import write
+from stn_tf.serving.protocol.nested_lists import is_base64, to_array
 from stn_tf.serving.protocol.signature import Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
 
@@ -152,13 +153,13 @@ def predict_answer(outputs: Mapping[str, np.ndarray], rows: bool) -> bytes:
         raise invalid("Cannot convert empty tensor map to JSON")
     if rows:
         _check_batch(outputs)
-    values = {name: to_json(name, array) for name, array in outputs.items()}
-    answer: Any = values
-    if len(values) == 1:
-        (answer,) = values.values()
-    elif rows:
-        answer = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    return write({"predictions" if rows else "outputs": answer})
+    key = "predictions" if rows else "outputs"
+    if rows and len(outputs) > 1:
+        columns = [json_writer.rows(name, array) for name, array in outputs.items()]
+        answer = [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+        return write({key: answer})
+    values = json_writer.tensors(outputs)
+    return write({key: values if len(values) > 1 else next(iter(values.values()))})
 
 
 def _check_batch(outputs: Mapping[str, np.ndarray]) -> None:
@@ -175,9 +176,5 @@ def _check_batch(outputs: Mapping[str, np.ndarray]) -> None:
 
 def error_body(status: Status) -> bytes:
     """Returns the JSON of a refusal."""
-    return write({"error": status.message})
-
-
-def write(value: Any) -> bytes:
-    """Returns JSON as TensorFlow Serving's clients read it: UTF-8, with NaN and Infinity."""
-    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
+    # A client's text, and what is no text in it, may be part of the message.
+    return write({"error": status.message.encode(errors="replace").decode()})

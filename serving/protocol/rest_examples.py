@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from stn_tf.serving.protocol.json_writer import tensor, write
 from stn_tf.serving.protocol.messages import Example, Input
-from stn_tf.serving.protocol.nested_lists import decode_base64, is_base64, shortest
-from stn_tf.serving.protocol.rest_body import Body, write
+from stn_tf.serving.protocol.nested_lists import decode_base64, is_base64
+from stn_tf.serving.protocol.rest_body import Body
 from stn_tf.serving.protocol.status import invalid
 
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -97,5 +98,5 @@ def regress_answer(result: Any) -> bytes:
     return write({"results": [_float(one.value) for one in result.regressions]})
 
 
-def _float(value: float) -> float:
-    return float(shortest(np.array([value], np.float32))[0])
+def _float(value: float) -> Any:
+    return tensor("", np.array(value, np.float32))

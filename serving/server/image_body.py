@@ -21,7 +21,7 @@ _BYTES = "serving_bytes"
 
 
 def array_answer(
-    service: ModelService, place: Place, data: bytes, signature: str, deadline: float
+    service: ModelService, place: Place, data: bytes | memoryview, signature: str, deadline: float
 ) -> bytes:
     """Returns the predictions for an array in NumPy's `.npy` format.
 

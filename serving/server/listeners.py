@@ -37,6 +37,7 @@ class Listeners:
         self._rest = RestServer(
             service,
             health,
+            batching=options.enable_batching,
             timeout=options.rest_api_timeout_in_ms / 1000,
             read_timeout=options.rest_api_read_timeout_in_ms / 1000,
             max_body=options.max_body_bytes,

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from stn_tf import __version__
 from stn_tf.serving.models.store import ModelStore
-from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol import json_writer
 from stn_tf.serving.server import openapi
 
 _FILES = {
@@ -35,7 +35,7 @@ def add_pages(app: web.Application, store: ModelStore, *, keys: bool) -> None:
 
     async def document(request: web.Request) -> web.Response:
         found = openapi.document(store, __version__, keys=keys)
-        return web.Response(body=rest_body.write(found), content_type="application/json")
+        return web.Response(body=json_writer.write(found), content_type="application/json")
 
     app.router.add_get("/openapi.json", document)
     for path in _FILES:

@@ -15,7 +15,7 @@ def answer(
     place: Place,
     verb: str,
     kind: str,
-    body: bytes,
+    body: bytes | memoryview,
     signature: str,
     deadline: float,
 ) -> bytes:
@@ -33,10 +33,11 @@ def answer(
     Raises:
         Status: If the request is wrong or cannot be computed.
     """
+    if verb == "predict" and kind == _NPY:
+        return image_body.array_answer(service, place, body, signature, deadline)
+    body = bytes(body)
     if verb != "predict":
         return _examples(service, place, verb, body, deadline)
-    if kind == _NPY:
-        return image_body.array_answer(service, place, body, signature, deadline)
     if kind in _IMAGES:
         return image_body.image_answer(service, place, body, signature, deadline)
     return _json(service, place, body, deadline)

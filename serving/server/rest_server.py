@@ -5,14 +5,13 @@ import contextlib
 import re
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
-from stn_tf.serving.protocol import rest_body
+from stn_tf.serving.protocol import json_writer
 from stn_tf.serving.protocol.rest_messages import message_body
 from stn_tf.serving.server import model_info, rest_predict
 from stn_tf.serving.server.api_keys import ApiKeys, api_key_middleware
@@ -20,8 +19,10 @@ from stn_tf.serving.server.compression import compressed
 from stn_tf.serving.server.connection import Connection
 from stn_tf.serving.server.cors import cors_middleware
 from stn_tf.serving.server.health import Health
+from stn_tf.serving.server.large_body import is_large, receive
 from stn_tf.serving.server.monitoring import METRICS_PATH
 from stn_tf.serving.server.pages import add_pages
+from stn_tf.serving.server.quick_requests import QuickRequests
 from stn_tf.serving.server.rest_errors import Handler, errors, malformed
 from stn_tf.serving.server.service import ModelService
 
@@ -39,7 +40,8 @@ class RestServer:
     Args:
         service: What answers.
         health: What answers for the state of the server.
-        threads: Requests that are computed at once.
+        threads: Requests that are computed at once, beside those that are quick.
+        batching: Whether requests wait to be computed together: then none is quick.
         timeout: Seconds after which a request is answered DEADLINE_EXCEEDED.
         read_timeout: Seconds in which a client must have sent a request's body, and, after the
             answer to the one before, its header.
@@ -59,6 +61,7 @@ class RestServer:
         health: Health,
         *,
         threads: int = 16,
+        batching: bool = False,
         timeout: float = 30.0,
         read_timeout: float = 60.0,
         max_body: int = 256 * 2**20,
@@ -70,6 +73,7 @@ class RestServer:
         self._service = service
         self._health = health
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="rest")
+        self._quick = None if batching else QuickRequests()
         self._timeout = timeout
         self._read_timeout = read_timeout
         self._max_body = max_body
@@ -144,8 +148,20 @@ class RestServer:
             response.force_close()
         return response
 
-    async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+    async def _compute(self, kind: Hashable, work: Callable[[], bytes]) -> bytes:
+        def timed() -> tuple[bytes, float]:
+            start = time.perf_counter()
+            return work(), time.perf_counter() - start
+
+        quick = self._quick is not None and self._quick.includes(kind)
+        if quick:
+            found, seconds = timed()
+        else:
+            loop = asyncio.get_running_loop()
+            found, seconds = await loop.run_in_executor(self._pool, timed)
+        if self._quick is not None:
+            self._quick.took(kind, seconds, expected=quick)
+        return found
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._service.metrics.text(), content_type="text/plain")
@@ -159,7 +175,7 @@ class RestServer:
         return web.Response(text="ok\n")
 
     async def _models(self, request: web.Request) -> web.Response:
-        return _answer(rest_body.write(model_info.models_json(self._service.store)))
+        return _answer(json_writer.write(model_info.models_json(self._service.store)))
 
     async def _get(self, request: web.Request) -> web.Response:
         place = _GET.fullmatch(request.path)
@@ -190,14 +206,17 @@ class RestServer:
                     self._service, (name, version, label), verb, kind, body, signature, deadline
                 )
 
-        return _answer(await self._in_thread(work))
+        alike = (request.path, signature, kind, len(body).bit_length())
+        return _answer(await self._compute(alike, work))
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _body(self, request: web.Request) -> bytes | memoryview:
         if (request.content_length or 0) > self._max_body:
             raise web.HTTPRequestEntityTooLarge(self._max_body)
+        if request.content.is_eof():  # It has come with its header.
+            return await request.read()
         try:
             async with asyncio.timeout(self._read_timeout):
-                return await request.read()
+                return await (receive(request) if is_large(request) else request.read())
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from stn_tf.serving.protocol import nested_lists, rest_body
+from stn_tf.serving.protocol import rest_body
 from stn_tf.serving.protocol.signature import PREDICT, Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status
 
@@ -132,8 +133,8 @@ def answer(rows: bool, **outputs: np.ndarray) -> str:
 
 def test_answers() -> None:
     y = np.array([[1, 0.1], [np.nan, -np.inf]], np.float32)
-    assert answer(True, y=y) == '{"predictions": [[1.0, 0.1], [NaN, -Infinity]]}'
-    assert answer(False, y=y) == '{"outputs": [[1.0, 0.1], [NaN, -Infinity]]}'
+    assert answer(True, y=y) == '{"predictions":[[1.0,0.1],[NaN,-Infinity]]}'
+    assert answer(False, y=y) == '{"outputs":[[1.0,0.1],[NaN,-Infinity]]}'
     both = {"n": np.array([1, 1 << 62]), "ok": np.array([True, False])}
     assert json.loads(answer(True, **both)) == {
         "predictions": [{"n": 1, "ok": True}, {"n": 1 << 62, "ok": False}]
@@ -188,12 +189,30 @@ def test_what_is_written_is_read(dtype: str, data: st.DataObject) -> None:
     np.testing.assert_array_equal(again, array)
 
 
-@given(arrays.arrays(np.float32, 16))
+@given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, max_dims=3, max_side=4)))
 def test_floats_print_with_the_fewest_digits(array: np.ndarray) -> None:
-    for value, printed in zip(array, nested_lists.shortest(array).tolist(), strict=True):
+    text = rest_body.predict_answer({"y": array}, False).decode()
+    printed = re.findall(r"[^][,{}:]+", text.removeprefix('{"outputs":'))
+    for value, number in zip(array.ravel(), printed, strict=True):
         if np.isfinite(value):
-            digits = len(Decimal(repr(printed)).normalize().as_tuple().digits)
+            assert np.float32(number) == value
+            assert np.signbit(float(number)) == np.signbit(value)
+            digits = len(Decimal(number).normalize().as_tuple().digits)
             assert digits <= len(Decimal(str(value)).normalize().as_tuple().digits)
+        else:
+            assert number == {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+
+
+@given(arrays.arrays(np.float32, arrays.array_shapes(max_dims=3, max_side=4)), st.booleans())
+def test_rows_are_those_of_the_columns(array: np.ndarray, finite: bool) -> None:
+    if finite:
+        array = np.nan_to_num(array)
+    outputs = {"y": array, "n": np.arange(len(array)), "s": np.array([b"a"] * len(array), object)}
+    columns = json.loads(rest_body.predict_answer(outputs, False))["outputs"]
+    rows = json.loads(rest_body.predict_answer(outputs, True))["predictions"]
+    # By their text: NaN is not itself.
+    again = {name: [row[name] for row in rows] for name in outputs}
+    assert json.dumps(again) == json.dumps(columns)
 
 
 @given(

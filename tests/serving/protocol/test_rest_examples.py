@@ -57,10 +57,10 @@ def test_results() -> None:
     classes = result.classifications.add()
     classes.classes.add(label="ant", score=0.1)
     classes.classes.add(label="bee", score=1)
-    assert rest_examples.classify_answer(result) == b'{"results": [[["ant", 0.1], ["bee", 1.0]]]}'
+    assert rest_examples.classify_answer(result) == b'{"results":[[["ant",0.1],["bee",1.0]]]}'
     numbers = regression_pb2.RegressionResult()
     numbers.regressions.add(value=0.3)
-    assert rest_examples.regress_answer(numbers) == b'{"results": [0.3]}'
+    assert rest_examples.regress_answer(numbers) == b'{"results":[0.3]}'
     with pytest.raises(Status, match="Cannot convert empty"):
         rest_examples.classify_answer(classification_pb2.ClassificationResult())
     with pytest.raises(Status, match="Cannot convert empty"):
