@@ -4,7 +4,9 @@
 
 Every contender serves the same ONNX files, one thread a computation. A client in a process of its
 own sends the same bodies to all, in turns: in a closed loop (4 connections, each sends as soon as
-it has its answer), then in an open one (random arrivals at half of that rate). Client and server
+it has its answer), then in an open one at half of that rate: evenly, as most load generators do,
+and at random, where one server that takes equally long for every request would have a 99th
+percentile of 4.3 times the median by queueing theory (M/D/1). Client and server
 share the machine, so that processor seconds of the server, with all its processes, are counted
 too. "bare" is ONNX Runtime in a loop of so many threads as there are cores, without any server.
 LitServe and Ray Serve take part where `--peers-python` names the Python of an environment of
@@ -38,6 +40,7 @@ from serving_contenders import (
 
 CONNECTIONS = 4
 OPEN_SECONDS = 2.0
+ARRIVALS = ("evenly", "at random")
 # Fewer do not show a 99th percentile.
 PERCENTILE_REQUESTS = 100
 OURS = ("gRPC, float_val", "gRPC, tensor_content", "npy", "JSON")
@@ -156,8 +159,10 @@ def measure(
     for server, body in jobs:
         (row,) = (r for r in rows if (r["contender"], r["body"]) == (server.name, body.name))
         rate = row["images_per_second"] / (batch or 1) / 2
-        found = turn(load, server, model, body, OPEN_SECONDS, rate=rate)
-        row |= {key: found[key] for key in ("requests", "p50", "p99")}
+        row["half_load"] = {}
+        for arrivals in ARRIVALS:
+            found = turn(load, server, model, body, OPEN_SECONDS, rate=rate, arrivals=arrivals)
+            row["half_load"][arrivals] = {key: found[key] for key in ("requests", "p50", "p99")}
     rows.sort(key=lambda row: -row["images_per_second"])
     show(rows)
     return rows
@@ -200,11 +205,11 @@ def decoding_microseconds() -> dict[str, float]:
 
 def bars(rows: list[dict[str, Any]], decoding: dict[str, float]) -> list[dict[str, Any]]:
     """What was promised, and whether it holds; those that nobody measured are left out."""
-    found: list[dict[str, Any]] = []
+    made: list[dict[str, Any]] = []
 
     def bar(text: str, value: float, limit: float, most: bool) -> None:
         met = value <= limit if most else value >= limit
-        found.append({"bar": text, "value": value, "limit": limit, "met": met})
+        made.append({"bar": text, "value": value, "limit": limit, "met": met})
         sign = "<=" if most else ">="
         print(f"{'met   ' if met else 'MISSED'} {text}: {value:.2f} {sign} {limit:g}", flush=True)
 
@@ -226,11 +231,11 @@ def bars(rows: list[dict[str, Any]], decoding: dict[str, float]) -> list[dict[st
             json_rows = [[r for r in rs if r["body"] == "JSON"] for rs in (ours, peers)]
             bar(f"{images}, {content}: images/s, JSON / JSON", _fastest(*json_rows), 2, False)
         for row in ours:
-            if row["requests"] < PERCENTILE_REQUESTS:
-                continue
-            text = f"{images}, {content}, {row['body']}: p99 / p50 at half load"
-            bar(text, row["p99"] / row["p50"], 3, True)
-    return found
+            for arrivals, found in row["half_load"].items():
+                if found["requests"] >= PERCENTILE_REQUESTS:
+                    text = f"{images}, {content}, {row['body']}: p99 / p50, half load {arrivals}"
+                    bar(text, found["p99"] / found["p50"], 3, True)
+    return made
 
 
 def _fastest(ours: list[dict[str, Any]], peers: list[dict[str, Any]]) -> float:
@@ -245,9 +250,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         name = f"{row['contender']}, {row['body']}"
         text = f"  {name:<30}{row['images_per_second']:9.0f} images/s"
         text += f"{row['cpu_milliseconds']:9.3f} ms CPU an image"
-        if "p50" in row:
-            text += f"  half load: p50 {row['p50']:7.2f} ms  p99 {row['p99']:7.2f} ms"
-            text += f"  of {row['requests']}"
+        for arrivals, found in row.get("half_load", {}).items():
+            text += f"  {arrivals}: p50 {found['p50']:7.2f} ms  p99 {found['p99']:7.2f} ms"
         print(text, flush=True)
 
 

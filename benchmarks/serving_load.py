@@ -95,21 +95,22 @@ def closed(sends: list[Send], seconds: float) -> list[float]:
     return _in_threads([work(send) for send in sends])
 
 
-def open_loop(sends: list[Send], seconds: float, rate: float) -> list[float]:
-    """Requests arrive at random, whatever the server does (Poisson, `rate` a second).
+def open_loop(sends: list[Send], seconds: float, rate: float, arrivals: str) -> list[float]:
+    """Requests arrive whatever the server does, `rate` a second: `evenly` or `at random` (Poisson).
 
     Returns:
         Seconds from each arrival to its answer: waiting for a free connection is the server's.
     """
-    gaps = random.Random(1)
+    chance = random.Random(1)
     begin = time.perf_counter()
-    arrivals = itertools.accumulate(iter(lambda: gaps.expovariate(rate), None), initial=begin)
+    gaps = {"evenly": lambda: 1 / rate, "at random": lambda: chance.expovariate(rate)}[arrivals]
+    times = itertools.accumulate(iter(gaps, None), initial=begin)
     lock = threading.Lock()
 
     def work(send: Send) -> Iterator[float]:
         while True:
             with lock:
-                arrival = next(arrivals)
+                arrival = next(times)
             if arrival > begin + seconds:
                 return
             time.sleep(max(arrival - time.perf_counter(), 0.0))
@@ -179,7 +180,10 @@ def answer(job: dict[str, Any]) -> dict[str, float]:
         sends = [connection.send for connection in connections]
         sends[0]()
         start = time.perf_counter()
-        taken = open_loop(sends, job["seconds"], rate) if rate else closed(sends, job["seconds"])
+        if rate:
+            taken = open_loop(sends, job["seconds"], rate, job["arrivals"])
+        else:
+            taken = closed(sends, job["seconds"])
         return report(taken, time.perf_counter() - start)
     finally:
         for connection in connections:

@@ -21,6 +21,8 @@ def make_session(path: Path, threads: int | None = None) -> Any:
 
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    # Threads that spin between two requests take the processor from those who read the next one.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     providers = _providers()

@@ -1,4 +1,4 @@
-"""Requests whose body is one image file or one NumPy array, not JSON."""
+"""Answers to requests that are one image file or one NumPy array, not JSON."""
 
 import io
 from typing import Any
@@ -10,8 +10,6 @@ from stn_tf.export.manifest import InputImages, Manifest
 from stn_tf.serving.models.encoded_image import DECODED_CHANNELS, decode_image
 from stn_tf.serving.models.store import ServedVersion
 from stn_tf.serving.protocol import rest_body
-from stn_tf.serving.protocol.model_spec import Place
-from stn_tf.serving.protocol.npy_body import read_npy
 from stn_tf.serving.protocol.signature import DEFAULT, TensorSpec
 from stn_tf.serving.protocol.status import invalid
 from stn_tf.serving.server.service import ModelService
@@ -21,31 +19,32 @@ _BYTES = "serving_bytes"
 
 
 def array_answer(
-    service: ModelService, place: Place, data: bytes | memoryview, signature: str, deadline: float
+    service: ModelService,
+    held: ServedVersion,
+    values: np.ndarray,
+    signature: str,
+    deadline: float,
 ) -> bytes:
-    """Returns the predictions for an array in NumPy's `.npy` format.
+    """Returns the predictions for an array.
 
     Args:
         service: What computes.
-        place: The model.
-        data: The file; the array's first dimension is the batch.
+        held: The model.
+        values: The array; its first dimension is the batch.
         signature: A signature with one input; empty for `serving_default`.
         deadline: In `time.monotonic` seconds.
 
     Raises:
         Status: If the request is wrong, cannot be computed, or its deadline has passed.
     """
-    values = read_npy(data)
     name = signature or DEFAULT
-    with service.held(*place) as held:
-        outputs = service.compute(
-            held, "Predict", name, {_input(held, name).name: values}, (), deadline
-        )
+    inputs = {_input(held, name).name: values}
+    outputs = service.compute(held, "Predict", name, inputs, (), deadline)
     return rest_body.predict_answer(outputs, rows=True)
 
 
 def image_answer(
-    service: ModelService, place: Place, data: bytes, signature: str, deadline: float
+    service: ModelService, held: ServedVersion, data: bytes, signature: str, deadline: float
 ) -> bytes:
     """Returns the prediction for a JPEG or PNG file.
 
@@ -57,27 +56,26 @@ def image_answer(
     A model that `stn-tf export` did not write gets the file as it is, in the signature
     `serving_bytes` unless another is asked for.
 
-    Args and errors are those of `array_answer`.
+    `data` is the file; other arguments and errors are those of `array_answer`.
     """
-    with service.held(*place) as held:
-        manifest = held.servable.manifest
-        size = manifest.input if manifest is not None else None
-        names = [signature] if signature else [DEFAULT]
-        if size is None or size.channels not in DECODED_CHANNELS:
-            names = [signature or _BYTES]
-        elif not signature and _LOCALIZE in held.servable.signatures:
-            names.append(_LOCALIZE)
-        given = _input(held, names[0])
-        if given.dtype == "string":
-            value = np.array([data, None], object)[:1]
-        elif size is None:
-            raise invalid(
-                f"An image as body is for models that stn-tf exported, or for signatures that "
-                f"take encoded images, but {names[0]} takes {given.dtype}. Send JSON."
-            )
-        else:
-            value = decode_image(data, size, "The body")[np.newaxis]
-        outputs = service.compute_together(held, "Predict", names, {given.name: value}, deadline)
+    manifest = held.servable.manifest
+    size = manifest.input if manifest is not None else None
+    names = [signature] if signature else [DEFAULT]
+    if size is None or size.channels not in DECODED_CHANNELS:
+        names = [signature or _BYTES]
+    elif not signature and _LOCALIZE in held.servable.signatures:
+        names.append(_LOCALIZE)
+    given = _input(held, names[0])
+    if given.dtype == "string":
+        value = np.array([data, None], object)[:1]
+    elif size is None:
+        raise invalid(
+            f"An image as body is for models that stn-tf exported, or for signatures that "
+            f"take encoded images, but {names[0]} takes {given.dtype}. Send JSON."
+        )
+    else:
+        value = decode_image(data, size, "The body")[np.newaxis]
+    outputs = service.compute_together(held, "Predict", names, {given.name: value}, deadline)
     if manifest is None or size is None:
         return rest_body.predict_answer(outputs, rows=True)
     if "corners" in outputs and _reads_images(manifest, size):

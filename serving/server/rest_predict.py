@@ -1,13 +1,24 @@
 """The bodies of REST requests: TensorFlow Serving's JSON, one encoded image, or a NumPy array."""
 
+from dataclasses import dataclass
+
 from stn_tf.serving.protocol import rest_body, rest_examples
 from stn_tf.serving.protocol.model_spec import Place
+from stn_tf.serving.protocol.npy_body import read_npy
 from stn_tf.serving.protocol.signature import DEFAULT
 from stn_tf.serving.server import image_body, inference
 from stn_tf.serving.server.service import ModelService
 
 _NPY = "application/x-npy"
 _IMAGES = ("image/jpeg", "image/png")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """JSON, and the version of the model that gave it."""
+
+    body: bytes
+    version: int
 
 
 def answer(
@@ -18,8 +29,8 @@ def answer(
     body: bytes | memoryview,
     signature: str,
     deadline: float,
-) -> bytes:
-    """Returns the answer to a POST, as JSON.
+) -> Answer:
+    """Returns the answer to a POST.
 
     Args:
         service: What answers.
@@ -34,31 +45,41 @@ def answer(
         Status: If the request is wrong or cannot be computed.
     """
     if verb == "predict" and kind == _NPY:
-        return image_body.array_answer(service, place, body, signature, deadline)
+        return _array(service, place, body, signature, deadline)
     body = bytes(body)
     if verb != "predict":
         return _examples(service, place, verb, body, deadline)
     if kind in _IMAGES:
-        return image_body.image_answer(service, place, body, signature, deadline)
+        with service.held(*place) as held:
+            found = image_body.image_answer(service, held, body, signature, deadline)
+            return Answer(found, held.version)
     return _json(service, place, body, deadline)
 
 
 def _examples(
     service: ModelService, place: Place, verb: str, data: bytes, deadline: float
-) -> bytes:
+) -> Answer:
     body = rest_body.open_body(data)
     given = rest_examples.example_input(body)
     api, signature = verb.capitalize(), body.signature_name
-    result = inference.infer(service, api, place, signature, given, deadline).result
-    if verb == "classify":
-        return rest_examples.classify_answer(result)
-    return rest_examples.regress_answer(result)
+    found = inference.infer(service, api, place, signature, given, deadline)
+    write = rest_examples.classify_answer if verb == "classify" else rest_examples.regress_answer
+    return Answer(write(found.result), found.model_spec.version.value)
 
 
-def _json(service: ModelService, place: Place, data: bytes, deadline: float) -> bytes:
+def _array(
+    service: ModelService, place: Place, data: bytes | memoryview, signature: str, deadline: float
+) -> Answer:
+    values = read_npy(data)
+    with service.held(*place) as held:
+        found = image_body.array_answer(service, held, values, signature, deadline)
+        return Answer(found, held.version)
+
+
+def _json(service: ModelService, place: Place, data: bytes, deadline: float) -> Answer:
     body = rest_body.open_body(data)
     name = body.signature_name or DEFAULT
     with service.held(*place) as held:
         inputs, rows = rest_body.predict_inputs(body, held.servable.signature(name))
         outputs = service.compute(held, "Predict", name, inputs, (), deadline)
-    return rest_body.predict_answer(outputs, rows)
+        return Answer(rest_body.predict_answer(outputs, rows), held.version)

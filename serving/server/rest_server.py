@@ -32,6 +32,8 @@ _PLACE = (
 )
 _POST = re.compile(_PLACE + r":(?P<verb>predict|classify|regress)")
 _GET = re.compile(_PLACE + r"(?P<metadata>/metadata)?")
+# Of the model that answered, which TensorFlow Serving says over gRPC alone.
+VERSION_HEADER = "X-Model-Version"
 
 
 class RestServer:
@@ -120,8 +122,7 @@ class RestServer:
             await self._runner.setup()
         server, loop = self._runner.server, asyncio.get_running_loop()
         assert server is not None
-        # aiohttp's deadline for a header is that of an idle connection.
-        return lambda: Connection(server, loop=loop, keepalive_timeout=self._read_timeout)
+        return lambda: Connection(server, loop=loop, patience=self._read_timeout)
 
     async def close(self, drain_seconds: float) -> None:
         """Takes no more connections, and waits for the requests in flight."""
@@ -148,8 +149,10 @@ class RestServer:
             response.force_close()
         return response
 
-    async def _compute(self, kind: Hashable, work: Callable[[], bytes]) -> bytes:
-        def timed() -> tuple[bytes, float]:
+    async def _compute(
+        self, kind: Hashable, work: Callable[[], rest_predict.Answer]
+    ) -> rest_predict.Answer:
+        def timed() -> tuple[rest_predict.Answer, float]:
             start = time.perf_counter()
             return work(), time.perf_counter() - start
 
@@ -200,14 +203,17 @@ class RestServer:
         verb, kind = place["verb"], request.content_type
         signature = request.query.get("signature_name", "")
 
-        def work() -> bytes:
+        def work() -> rest_predict.Answer:
             with self._service.counted(name, verb.capitalize(), "REST"):
                 return rest_predict.answer(
                     self._service, (name, version, label), verb, kind, body, signature, deadline
                 )
 
         alike = (request.path, signature, kind, len(body).bit_length())
-        return _answer(await self._compute(alike, work))
+        found = await self._compute(alike, work)
+        response = _answer(found.body)
+        response.headers[VERSION_HEADER] = str(found.version)
+        return response
 
     async def _body(self, request: web.Request) -> bytes | memoryview:
         if (request.content_length or 0) > self._max_body:

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import re
 import socket
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from tests.serving.server.running import running
+from tests.serving.server.running import running, until
 
 PREDICT = "/v1/models/small:predict"
 LIMIT = 20_000
@@ -208,6 +211,44 @@ def test_a_slow_body_is_told_so_while_others_are_served(strict):
         assert headers["connection"] == "close"
         assert json.loads(body) == {"error": "The body did not come in time."}
         client.close()
+
+
+def _narrow(server, count: int) -> socket.socket:
+    """A client that takes little at a time, and has asked for so many pages."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    client.settimeout(120)
+    client.connect(("127.0.0.1", server.rest_port))
+    client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * count)
+    return client
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system cannot see to it")
+def test_a_client_that_does_not_read_is_cut_off(strict):
+    def files() -> int:
+        return len(list(Path(f"/proc/{strict.process.pid}/fd").iterdir()))
+
+    before = files()
+    # More than the system takes off the server.
+    with _narrow(strict, 1000) as client:
+        until(lambda: files() > before)
+        until(lambda: files() == before)
+        with pytest.raises(ConnectionResetError):
+            list(iter(lambda: client.recv(1 << 20), b""))
+
+
+def test_a_client_that_reads_slowly_is_served(strict):
+    with _narrow(strict, 1) as client:
+        start = time.monotonic()
+        head, _, content = client.recv(4096).partition(b"\r\n\r\n")
+        length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+        while len(content) < length:
+            # In all this takes longer than the server has patience for one that does nothing.
+            time.sleep(0.2)
+            content += client.recv(length // 10)
+        assert time.monotonic() - start > 1
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert json.loads(content)["openapi"]
 
 
 def test_a_client_that_leaves_in_the_middle(strict):
