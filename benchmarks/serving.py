@@ -10,7 +10,8 @@ percentile of 4.3 times the median by queueing theory (M/D/1). Client and server
 share the machine, so that processor seconds of the server, with all its processes, are counted
 too. "bare" is ONNX Runtime in a loop of so many threads as there are cores, without any server.
 LitServe and Ray Serve take part where `--peers-python` names the Python of an environment of
-`requirements/serving-peers.txt`.
+`requirements/serving-peers.txt`. Percentiles are measured once more when they have been stopped:
+Ray works while nobody asks it anything.
 """
 
 import json
@@ -40,6 +41,7 @@ from serving_contenders import (
 
 CONNECTIONS = 4
 OPEN_SECONDS = 2.0
+OPEN_ROUNDS = 3
 ARRIVALS = ("evenly", "at random")
 # Fewer do not show a 99th percentile.
 PERCENTILE_REQUESTS = 100
@@ -79,7 +81,7 @@ class Load:
 @click.option("--images", "models", multiple=True, type=click.Choice(list(SIZES)), default=SIZES)
 @click.option("--batch", "batches", multiple=True, type=int, default=(1, 8))
 @click.option("--seconds", default=1.0, show_default=True, help="Of a turn in the closed loop.")
-@click.option("--rounds", default=2, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
 @click.option("--peers-python", type=click.Path(path_type=Path, exists=True))
 @click.option("--output", type=click.Path(path_type=Path), default=RESULTS / "serving.json")
 def main(
@@ -104,6 +106,9 @@ def main(
             for model in models:
                 for batch in (*batches, 0):
                     rows += measure(load, servers, model, batch, files[model], seconds, rounds)
+            while len(servers) > 1:
+                servers.pop().stop()
+            measure_alone(load, servers[0], rows)
         finally:
             load.stop()
             for server in servers:
@@ -159,13 +164,41 @@ def measure(
     for server, body in jobs:
         (row,) = (r for r in rows if (r["contender"], r["body"]) == (server.name, body.name))
         rate = row["images_per_second"] / (batch or 1) / 2
-        row["half_load"] = {}
-        for arrivals in ARRIVALS:
-            found = turn(load, server, model, body, OPEN_SECONDS, rate=rate, arrivals=arrivals)
-            row["half_load"][arrivals] = {key: found[key] for key in ("requests", "p50", "p99")}
+        row["half_load"] = half_load(load, server, model, body, rate, 1)
     rows.sort(key=lambda row: -row["images_per_second"])
     show(rows)
     return rows
+
+
+def half_load(
+    load: Load, server: Server, model: str, body: Body, rate: float, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Percentiles of the open loop, by how requests arrive: the median of some turns."""
+    found = {}
+    for arrivals in ARRIVALS:
+        turns = [
+            turn(load, server, model, body, OPEN_SECONDS, rate=rate, arrivals=arrivals)
+            for _ in range(rounds)
+        ]
+        found[arrivals] = {
+            key: statistics.median(one[key] for one in turns) for key in ("requests", "p50", "p99")
+        }
+    return found
+
+
+def measure_alone(load: Load, server: Server, rows: list[dict[str, Any]]) -> None:
+    """Adds the percentiles of a server beside which no other runs."""
+    print("\nstn-tf alone, half load")
+    for row in rows:
+        if row["contender"] != server.name:
+            continue
+        model, batch = row["images"], int(row["content"].split()[0].replace("JPEG", "0"))
+        body = tensor_bodies(model, batch)[row["body"]] if batch else picture_body(model)
+        rate = row["images_per_second"] / (batch or 1) / 2
+        row["half_load_alone"] = half_load(load, server, model, body, rate, OPEN_ROUNDS)
+        print(
+            f"  {model}, {row['content']}, {row['body']:<24}", percentiles(row["half_load_alone"])
+        )
 
 
 def turn(
@@ -231,10 +264,10 @@ def bars(rows: list[dict[str, Any]], decoding: dict[str, float]) -> list[dict[st
             json_rows = [[r for r in rs if r["body"] == "JSON"] for rs in (ours, peers)]
             bar(f"{images}, {content}: images/s, JSON / JSON", _fastest(*json_rows), 2, False)
         for row in ours:
-            for arrivals, found in row["half_load"].items():
-                if found["requests"] >= PERCENTILE_REQUESTS:
-                    text = f"{images}, {content}, {row['body']}: p99 / p50, half load {arrivals}"
-                    bar(text, found["p99"] / found["p50"], 3, True)
+            evenly = row["half_load_alone"]["evenly"]
+            if evenly["requests"] >= PERCENTILE_REQUESTS:
+                text = f"{images}, {content}, {row['body']}: p99 / p50 at half load"
+                bar(text, evenly["p99"] / evenly["p50"], 3, True)
     return made
 
 
@@ -250,9 +283,15 @@ def show(rows: list[dict[str, Any]]) -> None:
         name = f"{row['contender']}, {row['body']}"
         text = f"  {name:<30}{row['images_per_second']:9.0f} images/s"
         text += f"{row['cpu_milliseconds']:9.3f} ms CPU an image"
-        for arrivals, found in row.get("half_load", {}).items():
-            text += f"  {arrivals}: p50 {found['p50']:7.2f} ms  p99 {found['p99']:7.2f} ms"
-        print(text, flush=True)
+        print(text, percentiles(row.get("half_load", {})), flush=True)
+
+
+def percentiles(half_load: dict[str, dict[str, float]]) -> str:
+    """The percentiles of the open loop in words."""
+    return "".join(
+        f"  {arrivals}: p50 {found['p50']:7.2f} ms  p99 {found['p99']:7.2f} ms"
+        for arrivals, found in half_load.items()
+    )
 
 
 if __name__ == "__main__":

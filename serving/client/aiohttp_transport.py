@@ -4,9 +4,10 @@ import io
 
 import aiohttp
 
-from stn_tf.serving.client.exchange import Exchange
+from stn_tf.serving.client.exchange import Exchange, Reply
 from stn_tf.serving.client.request_error import http_error, no_answer, timed_out
 from stn_tf.serving.client.target import Target
+from stn_tf.serving.protocol.model_spec import model_version
 
 
 class AiohttpTransport:
@@ -22,7 +23,7 @@ class AiohttpTransport:
             headers={**target.headers, "accept-encoding": "identity"},
         )
 
-    async def send(self, exchange: Exchange, seconds: float) -> bytes:
+    async def send(self, exchange: Exchange, seconds: float) -> Reply:
         headers = {} if exchange.body is None else {"content-type": exchange.content_type}
         try:
             async with self._session.request(
@@ -41,7 +42,7 @@ class AiohttpTransport:
             raise no_answer(self._target.url, str(error) or type(error).__name__) from None
         if status != 200:
             raise http_error(status, body)
-        return body
+        return Reply(body, model_version(answer.headers))
 
     async def close(self) -> None:
         await self._session.close()

@@ -11,7 +11,7 @@ import numpy as np
 from stn_tf.errors import ConfigError
 from stn_tf.serving.client.calls import ModelVersion
 from stn_tf.serving.client.client import IMAGES_SIGNATURE, make_calls
-from stn_tf.serving.client.exchange import Exchange, Flow, Pause
+from stn_tf.serving.client.exchange import Exchange, Flow, Pause, Reply
 from stn_tf.serving.client.inputs import image_bytes
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
@@ -181,7 +181,7 @@ class AsyncClient:
 
 
 class _Transport(Protocol):
-    async def send(self, exchange: Exchange, seconds: float) -> bytes: ...
+    async def send(self, exchange: Exchange, seconds: float) -> Reply: ...
 
     async def close(self) -> None: ...
 

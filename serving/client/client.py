@@ -10,7 +10,7 @@ import numpy as np
 
 from stn_tf.errors import ConfigError
 from stn_tf.serving.client.calls import Calls, ModelVersion
-from stn_tf.serving.client.exchange import Exchange, Flow, Pause
+from stn_tf.serving.client.exchange import Exchange, Flow, Pause, Reply
 from stn_tf.serving.client.inputs import image_bytes
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
@@ -228,7 +228,7 @@ class Client:
 
 
 class _Transport(Protocol):
-    def send(self, exchange: Exchange, seconds: float) -> bytes: ...
+    def send(self, exchange: Exchange, seconds: float) -> Reply: ...
 
     def close(self) -> None: ...
 

@@ -19,19 +19,32 @@ _LONGEST_PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
+class Reply:
+    """An answer.
+
+    Attributes:
+        body: What it says.
+        version: Of the model that gave it, where REST says so.
+    """
+
+    body: bytes
+    version: int | None = None
+
+
+@dataclass(frozen=True)
 class Exchange(Generic[T]):
     """A request, and how its answer is read.
 
     Attributes:
         path: Of the URL; for gRPC, `/SERVICE/METHOD`.
-        read: Turns the body of the answer into what was asked for.
+        read: Turns the answer into what was asked for.
         body: None for a GET.
         content_type: Of the body; for REST.
         safe: Whether it may be sent again.
     """
 
     path: str
-    read: Callable[[bytes], T]
+    read: Callable[[Reply], T]
     body: bytes | None = None
     content_type: str = "application/json"
     safe: bool = True
@@ -52,7 +65,7 @@ class Pause:
     seconds: float
 
 
-Flow = Generator[Send | Pause, bytes, T]
+Flow = Generator[Send | Pause, Reply, T]
 
 
 def ask(exchange: Exchange[T], deadline: float, retries: int) -> Flow[T]:

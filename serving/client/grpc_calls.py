@@ -7,7 +7,7 @@ import numpy as np
 
 from stn_tf.serving.client.answers import model_metadata, version_states
 from stn_tf.serving.client.calls import Calls, ModelVersion, Wanted
-from stn_tf.serving.client.exchange import Exchange, Flow
+from stn_tf.serving.client.exchange import Exchange, Flow, Reply
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
 from stn_tf.serving.protocol import messages
@@ -28,8 +28,8 @@ class GrpcCalls(Calls):
     ) -> Flow[Prediction]:
         place = wanted.place
 
-        def read(data: bytes) -> Prediction:
-            answer = read_answer(data)
+        def read(reply: Reply) -> Prediction:
+            answer = read_answer(reply.body)
             # Not views of the message, which are read-only and may be unaligned.
             names = wanted.outputs or sorted(answer.outputs)
             outputs = {name: answer.outputs[name].copy() for name in names}
@@ -44,8 +44,8 @@ class GrpcCalls(Calls):
     def _classify(
         self, place: ModelVersion, body: dict[str, Any]
     ) -> Exchange[list[list[tuple[str, float]]]]:
-        def read(data: bytes) -> list[list[tuple[str, float]]]:
-            result = messages.ClassificationResponse.FromString(data).result
+        def read(reply: Reply) -> list[list[tuple[str, float]]]:
+            result = messages.ClassificationResponse.FromString(reply.body).result
             return [
                 [(one.label, one.score) for one in classes.classes]
                 for classes in result.classifications
@@ -55,8 +55,8 @@ class GrpcCalls(Calls):
         return Exchange(f"{_PREDICTION}/Classify", read, request)
 
     def _regress(self, place: ModelVersion, body: dict[str, Any]) -> Exchange[np.ndarray]:
-        def read(data: bytes) -> np.ndarray:
-            result = messages.RegressionResponse.FromString(data).result
+        def read(reply: Reply) -> np.ndarray:
+            result = messages.RegressionResponse.FromString(reply.body).result
             return np.array([one.value for one in result.regressions], np.float32)
 
         request = _examples(messages.RegressionRequest(), place, body)
@@ -66,8 +66,8 @@ class GrpcCalls(Calls):
         request = messages.GetModelStatusRequest()
         _set_spec(request.model_spec, place)
 
-        def read(data: bytes) -> list[VersionStatus]:
-            return version_states(messages.GetModelStatusResponse.FromString(data))
+        def read(reply: Reply) -> list[VersionStatus]:
+            return version_states(messages.GetModelStatusResponse.FromString(reply.body))
 
         return Exchange(f"{_MODELS}/GetModelStatus", read, request.SerializeToString())
 
@@ -75,8 +75,8 @@ class GrpcCalls(Calls):
         request = messages.GetModelMetadataRequest(metadata_field=["signature_def"])
         _set_spec(request.model_spec, place)
 
-        def read(data: bytes) -> ModelMetadata:
-            response = messages.GetModelMetadataResponse.FromString(data)
+        def read(reply: Reply) -> ModelMetadata:
+            response = messages.GetModelMetadataResponse.FromString(reply.body)
             signatures = messages.SignatureDefMap()
             response.metadata["signature_def"].Unpack(signatures)
             return model_metadata(response.model_spec, signatures)
@@ -95,8 +95,8 @@ class GrpcCalls(Calls):
             config=read_text_message(config, messages.ModelServerConfig)
         )
 
-        def read(data: bytes) -> None:
-            status = messages.ReloadConfigResponse.FromString(data).status
+        def read(reply: Reply) -> None:
+            status = messages.ReloadConfigResponse.FromString(reply.body).status
             if status.error_code:
                 raise ValueError(status.error_message)
 
@@ -105,8 +105,8 @@ class GrpcCalls(Calls):
         )
 
     def _health(self, live: bool = False) -> Exchange[bool]:
-        def read(data: bytes) -> bool:
-            status: int = messages.HealthCheckResponse.FromString(data).status
+        def read(reply: Reply) -> bool:
+            status: int = messages.HealthCheckResponse.FromString(reply.body).status
             return status == messages.ServingStatus["SERVING"]
 
         return Exchange("/grpc.health.v1.Health/Check", read, b"")

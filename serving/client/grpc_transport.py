@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from stn_tf.serving.client.exchange import Exchange
+from stn_tf.serving.client.exchange import Exchange, Reply
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.target import Target
 
@@ -28,13 +28,13 @@ class GrpcTransport:
         self._metadata = tuple(target.headers.items())
         self._channel = _channel(grpc, target)
 
-    def send(self, exchange: Exchange, seconds: float) -> bytes:
+    def send(self, exchange: Exchange, seconds: float) -> Reply:
         call = self._channel.unary_unary(exchange.path)
         try:
             answer: bytes = call(exchange.body, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _refusal(error) from None
-        return answer
+        return Reply(answer)
 
     def close(self) -> None:
         self._channel.close()
@@ -47,13 +47,13 @@ class AsyncGrpcTransport:
         self._metadata = tuple(target.headers.items())
         self._channel = _channel(grpc.aio, target)
 
-    async def send(self, exchange: Exchange, seconds: float) -> bytes:
+    async def send(self, exchange: Exchange, seconds: float) -> Reply:
         call = self._channel.unary_unary(exchange.path)
         try:
             answer: bytes = await call(exchange.body, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _refusal(error) from None
-        return answer
+        return Reply(answer)
 
     async def close(self) -> None:
         await self._channel.close()

@@ -5,9 +5,10 @@ import time
 import urllib3
 from urllib3.exceptions import HTTPError, NewConnectionError, TimeoutError
 
-from stn_tf.serving.client.exchange import Exchange
+from stn_tf.serving.client.exchange import Exchange, Reply
 from stn_tf.serving.client.request_error import http_error, no_answer, timed_out
 from stn_tf.serving.client.target import Target
+from stn_tf.serving.protocol.model_spec import model_version
 
 # Connections that are kept; more are opened when more threads ask at once.
 _KEPT_CONNECTIONS = 16
@@ -34,7 +35,7 @@ class HttpTransport:
                 ssl_context=target.tls.context(),
             )
 
-    def send(self, exchange: Exchange, seconds: float) -> bytes:
+    def send(self, exchange: Exchange, seconds: float) -> Reply:
         deadline = time.monotonic() + seconds
         headers = dict(self._target.headers)
         if exchange.body is not None:
@@ -58,7 +59,7 @@ class HttpTransport:
             raise no_answer(self._target.url, _reason(error)) from None
         if answer.status != 200:
             raise http_error(answer.status, body)
-        return body
+        return Reply(body, model_version(answer.headers))
 
     def close(self) -> None:
         self._pool.close()

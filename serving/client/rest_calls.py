@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from stn_tf.serving.client.answers import model_metadata, version_states
 from stn_tf.serving.client.calls import Calls, ModelVersion, Wanted
-from stn_tf.serving.client.exchange import Exchange, Flow
+from stn_tf.serving.client.exchange import Exchange, Flow, Reply
 from stn_tf.serving.client.request_error import RequestError
 from stn_tf.serving.client.results import ModelMetadata, Prediction, ServedModel, VersionStatus
 from stn_tf.serving.protocol import json_writer, messages, nested_lists
@@ -37,10 +37,10 @@ class RestCalls(Calls):
                 f"in the set {{{','.join(sorted(signature.outputs))}}}.",
             )
 
-        def read(data: bytes) -> Prediction:
-            outputs = _outputs(json.loads(data), signature)
+        def read(reply: Reply) -> Prediction:
+            outputs = _outputs(json.loads(reply.body), signature)
             only = {name: outputs[name] for name in wanted.outputs or outputs}
-            return Prediction(only, place.model, place.version, wanted.name)
+            return Prediction(only, place.model, reply.version or place.version, wanted.name)
 
         path = f"{_path(place)}:predict"
         if _is_one_batch(wanted, inputs) and (yield from self._asked_for_arrays(deadline)):
@@ -66,27 +66,27 @@ class RestCalls(Calls):
     def _classify(
         self, place: ModelVersion, body: dict[str, Any]
     ) -> Exchange[list[list[tuple[str, float]]]]:
-        def read(data: bytes) -> list[list[tuple[str, float]]]:
-            results = json.loads(data)["results"]
+        def read(reply: Reply) -> list[list[tuple[str, float]]]:
+            results = json.loads(reply.body)["results"]
             return [[(str(label), float(score)) for label, score in one] for one in results]
 
         return Exchange(f"{_path(place)}:classify", read, json_writer.write(body))
 
     def _regress(self, place: ModelVersion, body: dict[str, Any]) -> Exchange[np.ndarray]:
-        def read(data: bytes) -> np.ndarray:
-            return np.array(json.loads(data)["results"], np.float32)
+        def read(reply: Reply) -> np.ndarray:
+            return np.array(json.loads(reply.body)["results"], np.float32)
 
         return Exchange(f"{_path(place)}:regress", read, json_writer.write(body))
 
     def _status(self, place: ModelVersion) -> Exchange[list[VersionStatus]]:
-        def read(data: bytes) -> list[VersionStatus]:
-            return version_states(_parse(json.loads(data), messages.GetModelStatusResponse()))
+        def read(reply: Reply) -> list[VersionStatus]:
+            return version_states(_parse(json.loads(reply.body), messages.GetModelStatusResponse()))
 
         return Exchange(_path(place), read)
 
     def _metadata(self, place: ModelVersion) -> Exchange[ModelMetadata]:
-        def read(data: bytes) -> ModelMetadata:
-            found = json.loads(data)
+        def read(reply: Reply) -> ModelMetadata:
+            found = json.loads(reply.body)
             spec = _parse(found["model_spec"], messages.ModelSpec())
             signatures = {"signature_def": found["metadata"]["signature_def"]["signature_def"]}
             return model_metadata(spec, _parse(signatures, messages.SignatureDefMap()))
@@ -94,7 +94,7 @@ class RestCalls(Calls):
         return Exchange(f"{_path(place)}/metadata", read)
 
     def _models(self) -> Exchange[list[ServedModel]]:
-        def read(data: bytes) -> list[ServedModel]:
+        def read(reply: Reply) -> list[ServedModel]:
             return [
                 ServedModel(
                     model["name"],
@@ -109,7 +109,7 @@ class RestCalls(Calls):
                         for one in model["versions"]
                     ],
                 )
-                for model in json.loads(data)["models"]
+                for model in json.loads(reply.body)["models"]
             ]
 
         return Exchange("/v1/models", read)
@@ -122,7 +122,7 @@ class RestCalls(Calls):
         )
 
     def _health(self, live: bool = False) -> Exchange[bool]:
-        return Exchange("/livez" if live else "/readyz", lambda data: True)
+        return Exchange("/livez" if live else "/readyz", lambda reply: True)
 
 
 def _path(place: ModelVersion) -> str:

@@ -14,8 +14,8 @@ class Prediction:
     Attributes:
         outputs: Arrays by name; strings are object arrays of `bytes`.
         model: The name that was asked for.
-        version: What answered. Over REST it is the version that was asked for, else None:
-            TensorFlow Serving's REST API does not say.
+        version: What answered. TensorFlow Serving's REST API does not say: then it is the version
+            that was asked for, or None.
         signature: What was computed.
     """
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from stn_tf.errors import ConfigError
+from stn_tf.serving.protocol.model_spec import VERSION_HEADER
 from stn_tf.serving.server.rest_errors import Handler
 
 # How long a browser may keep the answer to a preflight; browsers cap it at this.
@@ -44,6 +45,7 @@ def cors_middleware(origins: Sequence[str]) -> Any:
             response = await handler(request)
         if allowed is not None:
             response.headers["Access-Control-Allow-Origin"] = allowed
+            response.headers["Access-Control-Expose-Headers"] = VERSION_HEADER
         if allowed != "*":
             response.headers.add("Vary", "Origin")
         return response

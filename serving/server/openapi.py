@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from stn_tf.serving.models.store import ModelStore, ServedVersion
+from stn_tf.serving.protocol.model_spec import VERSION_HEADER
 from stn_tf.serving.protocol.signature import CLASSIFY, DEFAULT, REGRESS, Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status
 
 _JSON = "application/json"
+_VERSION = {"description": "The version that answered", "schema": {"type": "integer"}}
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _VERBS = {CLASSIFY: "classify", REGRESS: "regress"}
 _BINARY = {"type": "string", "contentEncoding": "base64"}
@@ -182,7 +184,7 @@ def _post(summary: str, content: dict[str, Any], answer: dict[str, Any]) -> dict
         "summary": summary,
         "parameters": [],
         "requestBody": {"required": True, "content": content},
-        "responses": _responses(answer),
+        "responses": _responses(answer, {VERSION_HEADER: _VERSION}),
     }
 
 
@@ -198,9 +200,10 @@ def _probe(summary: str) -> dict[str, Any]:
     }
 
 
-def _responses(schema: dict[str, Any]) -> dict[str, Any]:
+def _responses(schema: dict[str, Any], headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    answer = {"description": "The answer", "content": {_JSON: _content(schema)}}
     return {
-        "200": {"description": "The answer", "content": {_JSON: _content(schema)}},
+        "200": answer | ({"headers": headers} if headers else {}),
         "default": {"description": "A refusal", "content": {_JSON: _content(_ERROR)}},
     }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from stn_tf.serving.protocol import json_writer
+from stn_tf.serving.protocol.model_spec import VERSION_HEADER
 from stn_tf.serving.protocol.rest_messages import message_body
 from stn_tf.serving.server import model_info, rest_predict
 from stn_tf.serving.server.api_keys import ApiKeys, api_key_middleware
@@ -32,8 +33,6 @@ _PLACE = (
 )
 _POST = re.compile(_PLACE + r":(?P<verb>predict|classify|regress)")
 _GET = re.compile(_PLACE + r"(?P<metadata>/metadata)?")
-# Of the model that answered, which TensorFlow Serving says over gRPC alone.
-VERSION_HEADER = "X-Model-Version"
 
 
 class RestServer:

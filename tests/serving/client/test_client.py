@@ -19,7 +19,7 @@ def _encoded(pictures: np.ndarray) -> list[bytes]:
     return [tf.io.encode_png(np.uint8(picture * 255)).numpy() for picture in pictures]
 
 
-def test_predict(ask, protocol, served_model, pictures):
+def test_predict(ask, served_model, pictures):
     answer = ask("predict", pictures, model="small")
     assert list(answer.outputs) == ["class", "logits", "probabilities"]
     np.testing.assert_allclose(answer.outputs["logits"], served_model(pictures), atol=1e-4)
@@ -27,7 +27,7 @@ def test_predict(ask, protocol, served_model, pictures):
     assert answer.outputs["class"].dtype == np.int64
     assert answer.outputs["class"].flags.writeable
     assert (answer.model, answer.signature) == ("small", "serving_default")
-    assert answer.version == (None if protocol == "rest" else 3)
+    assert answer.version == 3
 
 
 @pytest.mark.parametrize("place", [{"version": 2}, {"label": "canary"}])
@@ -35,6 +35,7 @@ def test_a_version(ask, served_model, pictures, place):
     latest = ask("predict", pictures, model="small").outputs["logits"]
     other = ask("predict", pictures, model="small", **place)
     assert np.abs(other.outputs["logits"] - latest).max() > 1e-3
+    assert other.version == 2
     assert ask("metadata", "small", **place).version == 2
 
 

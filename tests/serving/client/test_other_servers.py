@@ -149,11 +149,14 @@ def ask(request: pytest.FixtureRequest, kind: str) -> Any:
     return asker(request.getfixturevalue(request.param), kind)
 
 
-def test_predict(ask):
+def test_predict(ask, request):
     answer = ask("predict", np.float32([1, np.nan, 3]), model="half")
     np.testing.assert_array_equal(answer.outputs["y"], np.float32([2.5, np.nan, 3.5]))
     assert answer.outputs["y"].dtype == np.float32
     assert answer.signature == "serving_default"
+    # TensorFlow Serving's REST API does not say.
+    asked_rest = request.node.callspec.params["ask"] == "rest_target"
+    assert answer.version == (None if asked_rest else 5)
 
 
 def test_metadata_leaves_out_what_cannot_be_asked_for(ask):

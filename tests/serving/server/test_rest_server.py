@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import signal
 import threading
 import urllib.request
@@ -37,8 +38,6 @@ def test_one_output_goes_without_its_name(server, pictures):
 
 
 def test_gzip(server, pictures):
-    import json
-
     data = gzip.compress(json.dumps({"instances": pictures.tolist()}).encode())
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.rest_port}{PREDICT}",
@@ -64,6 +63,22 @@ def test_arrays_and_images_as_bodies(server, served_model, pictures):
     (row,) = answer["predictions"]
     expected = served_model(levels[np.newaxis].astype(np.float32) / 255)
     np.testing.assert_allclose([row["logits"]], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("place", ["", "/versions/2"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-npy", "image/png"])
+def test_the_version_that_answered(server, pictures, place, kind):
+    file = io.BytesIO()
+    if kind == "application/json":
+        file.write(json.dumps({"instances": pictures.tolist()}).encode())
+    elif kind == "application/x-npy":
+        np.save(file, pictures)
+    else:
+        Image.fromarray(np.uint8(pictures[0, ..., 0] * 255)).save(file, "PNG")
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/small{place}:predict"
+    request = urllib.request.Request(url, file.getvalue(), {"Content-Type": kind})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers["X-Model-Version"] == ("2" if place else "3")
 
 
 @pytest.mark.parametrize(
