@@ -47,7 +47,8 @@ _OPTIONS = [
         default=60_000,
         show_default=True,
         type=click.IntRange(min=1),
-        help="What a REST client may take to send a request; idle connections are closed after it.",
+        help="What a REST client may take to send a request, or read nothing of an answer; idle "
+        "connections are closed after it.",
     ),
     click.option("--grpc_max_threads", default=16, show_default=True),
     click.option(

@@ -23,8 +23,8 @@ class ServerOptions:
         api_keys_file: One key a line; requests must then carry one.
         cors_allow_origin: Origins whose pages may use REST; `*` for all.
         max_body_bytes: What a request's body may have over REST, decompressed.
-        rest_api_read_timeout_in_ms: How long a REST client may take to send a request, and how
-            long a connection may wait for the next.
+        rest_api_read_timeout_in_ms: How long a REST client may take to send a request, how long
+            it may read nothing of an answer, and how long a connection may wait for the next.
         monitoring_config_file: `MonitoringConfig` in text; without it metrics are at the usual
             path.
         strict_shapes: Whether inputs must have the shapes of their signature.

@@ -45,7 +45,7 @@ class RestServer:
         batching: Whether requests wait to be computed together: then none is quick.
         timeout: Seconds after which a request is answered DEADLINE_EXCEEDED.
         read_timeout: Seconds in which a client must have sent a request's body, and, after the
-            answer to the one before, its header.
+            answer to the one before, its header; and the longest that it may read nothing.
         max_body: Bytes that a request's body may have.
         metrics_path: Where metrics are; None for nowhere.
         tls: Makes it HTTPS.
@@ -151,18 +151,19 @@ class RestServer:
     async def _compute(
         self, kind: Hashable, work: Callable[[], rest_predict.Answer]
     ) -> rest_predict.Answer:
-        def timed() -> tuple[rest_predict.Answer, float]:
-            start = time.perf_counter()
-            return work(), time.perf_counter() - start
+        def timed() -> tuple[rest_predict.Answer, float, float]:
+            start, cpu_start = time.perf_counter(), time.thread_time()
+            answer = work()
+            return answer, time.perf_counter() - start, time.thread_time() - cpu_start
 
-        quick = self._quick is not None and self._quick.includes(kind)
-        if quick:
-            found, seconds = timed()
-        else:
+        threaded = self._quick is None or not self._quick.includes(kind)
+        if threaded:
             loop = asyncio.get_running_loop()
-            found, seconds = await loop.run_in_executor(self._pool, timed)
+            found, *spent = await loop.run_in_executor(self._pool, timed)
+        else:
+            found, *spent = timed()
         if self._quick is not None:
-            self._quick.took(kind, seconds, expected=quick)
+            self._quick.took(kind, *spent, threaded=threaded)
         return found
 
     async def _metrics(self, request: web.Request) -> web.Response:
