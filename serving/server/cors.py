@@ -43,9 +43,10 @@ def cors_middleware(origins: Sequence[str]) -> Any:
                     response.headers["Access-Control-Allow-Headers"] = headers
         else:
             response = await handler(request)
+            if allowed is not None:
+                response.headers["Access-Control-Expose-Headers"] = VERSION_HEADER
         if allowed is not None:
             response.headers["Access-Control-Allow-Origin"] = allowed
-            response.headers["Access-Control-Expose-Headers"] = VERSION_HEADER
         if allowed != "*":
             response.headers.add("Vary", "Origin")
         return response

@@ -35,7 +35,7 @@ async def receive(request: web.Request) -> memoryview:
     """
     assert request.content_length is not None
     # Memory that is not written yet costs nothing: an announcement alone takes none.
-    body = memoryview(np.empty(request.content_length, np.uint8))
+    body = np.empty(request.content_length, np.uint8).data
     filled = 0
     while data := request.content.read_nowait():
         body[filled : filled + len(data)] = data

@@ -65,7 +65,7 @@ def test_arrays_and_images_as_bodies(server, served_model, pictures):
     np.testing.assert_allclose([row["logits"]], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("place", ["", "/versions/2"])
+@pytest.mark.parametrize("place", ["", "/versions/3"])
 @pytest.mark.parametrize("kind", ["application/json", "application/x-npy", "image/png"])
 def test_the_version_that_answered(server, pictures, place, kind):
     file = io.BytesIO()
@@ -78,7 +78,7 @@ def test_the_version_that_answered(server, pictures, place, kind):
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/small{place}:predict"
     request = urllib.request.Request(url, file.getvalue(), {"Content-Type": kind})
     with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.headers["X-Model-Version"] == ("2" if place else "3")
+        assert answer.headers["X-Model-Version"] == "3"
 
 
 @pytest.mark.parametrize(
