@@ -41,7 +41,7 @@ from serving_contenders import (
 
 CONNECTIONS = 4
 OPEN_SECONDS = 2.0
-OPEN_ROUNDS = 3
+OPEN_ROUNDS = 5
 ARRIVALS = ("evenly", "at random")
 OURS = ("gRPC, float_val", "gRPC, tensor_content", "npy", "JSON")
 PEERS = {"LitServe": "serving_litserve.py", "Ray Serve": "serving_ray.py"}
@@ -162,26 +162,24 @@ def measure(
     for server, body in jobs:
         (row,) = (r for r in rows if (r["contender"], r["body"]) == (server.name, body.name))
         rate = row["images_per_second"] / (batch or 1) / 2
-        row["half_load"] = half_load(load, server, model, body, rate, 1)
+        row["half_load"] = {
+            arrivals: half_load(load, server, model, body, rate, arrivals, 1)
+            for arrivals in ARRIVALS
+        }
     rows.sort(key=lambda row: -row["images_per_second"])
     show(rows)
     return rows
 
 
 def half_load(
-    load: Load, server: Server, model: str, body: Body, rate: float, rounds: int
-) -> dict[str, dict[str, float]]:
-    """Percentiles of the open loop, by how requests arrive: the median of some turns."""
-    found = {}
-    for arrivals in ARRIVALS:
-        turns = [
-            turn(load, server, model, body, OPEN_SECONDS, rate=rate, arrivals=arrivals)
-            for _ in range(rounds)
-        ]
-        found[arrivals] = {
-            key: statistics.median(one[key] for one in turns) for key in ("requests", "p50", "p99")
-        }
-    return found
+    load: Load, server: Server, model: str, body: Body, rate: float, arrivals: str, rounds: int
+) -> dict[str, float]:
+    """Percentiles of the open loop: the median of some turns."""
+    turns = [
+        turn(load, server, model, body, OPEN_SECONDS, rate=rate, arrivals=arrivals)
+        for _ in range(rounds)
+    ]
+    return {key: statistics.median(one[key] for one in turns) for key in ("requests", "p50", "p99")}
 
 
 def measure_alone(load: Load, server: Server, rows: list[dict[str, Any]]) -> None:
@@ -193,10 +191,10 @@ def measure_alone(load: Load, server: Server, rows: list[dict[str, Any]]) -> Non
         model, batch = row["images"], int(row["content"].split()[0].replace("JPEG", "0"))
         body = tensor_bodies(model, batch)[row["body"]] if batch else picture_body(model)
         rate = row["images_per_second"] / (batch or 1) / 2
-        row["half_load_alone"] = half_load(load, server, model, body, rate, OPEN_ROUNDS)
-        print(
-            f"  {model}, {row['content']}, {row['body']:<24}", percentiles(row["half_load_alone"])
-        )
+        found = half_load(load, server, model, body, rate, ARRIVALS[0], OPEN_ROUNDS)
+        row["half_load_alone"] = found
+        name = f"{model}, {row['content']}, {row['body']}"
+        print(f"  {name:<40}", percentiles({ARRIVALS[0]: found}), flush=True)
 
 
 def turn(

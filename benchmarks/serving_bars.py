@@ -62,7 +62,7 @@ def bars(
             json_rows = [[r for r in rs if r["body"] == "JSON"] for rs in (ours, peers)]
             bar(f"{images}, {content}: images/s, JSON / JSON", _fastest(*json_rows), 2, False)
         for row in ours:
-            evenly = row["half_load_alone"]["evenly"]
+            evenly = row["half_load_alone"]
             if evenly["requests"] >= PERCENTILE_REQUESTS:
                 text = f"{images}, {content}, {row['body']}: p99 / p50 at half load"
                 bar(text, evenly["p99"] / evenly["p50"], 3, True)
