@@ -5,6 +5,25 @@
 // Notes that memory ran out, on whichever thread.
 inline void run_out(Job& job) { __atomic_store_n(&job.out_of_memory, true, __ATOMIC_RELAXED); }
 
+// Writes the gradient of a tile's points, or adds it to that of theta.
+template <class T, int R, int K>
+void put_points_gradient(Job& job, const View<T, R, K>& view, int64_t image, int64_t chunk,
+                         const Tile<typename Arithmetic<T>::type, R>& tile,
+                         const typename Arithmetic<T>::type (*gradient)[kTile]) {
+  using A = typename Arithmetic<T>::type;
+  if (job.theta_sums != nullptr) {
+    const int size = job.problem.theta_size();
+    add_theta_gradient(job.problem.source, view.points, tile, gradient,
+                       job.theta_sums + (image * job.chunks + chunk) * size);
+    return;
+  }
+  A* to = static_cast<A*>(job.points_gradient) +
+          (image * job.problem.output_pixels() + tile.first) * R;
+  for (int i = 0; i < tile.n; ++i) {
+    for (int axis = 0; axis < R; ++axis) to[i * R + axis] = gradient[axis][i];
+  }
+}
+
 // The gradient of the points of a tile, from the dot products of its taps.
 template <class T, int R, int K>
 void points_gradient(Job& job, const View<T, R, K>& view, int64_t image, int64_t chunk,
@@ -43,65 +62,109 @@ void points_gradient(Job& job, const View<T, R, K>& view, int64_t image, int64_t
     const A scale = view.scale(axis);
     for (int i = 0; i < tile.n; ++i) sum[i] *= scale;
   }
-  if (job.theta_sums != nullptr) {
-    const int size = job.problem.theta_size();
-    add_theta_gradient(job.problem.source, view.points, tile, gradient,
-                       job.theta_sums + (image * job.chunks + chunk) * size);
-    return;
-  }
-  A* to = static_cast<A*>(job.points_gradient) +
-          (image * job.problem.output_pixels() + tile.first) * R;
-  for (int i = 0; i < tile.n; ++i) {
-    for (int axis = 0; axis < R; ++axis) to[i * R + axis] = gradient[axis][i];
-  }
+  put_points_gradient(job, view, image, chunk, tile, gradient);
 }
 
-// Goes through chunks of one image. Adds to the pixels [low, low + owned) of `sums`, and writes the
-// gradient of the points of every `turns`-th chunk, beginning with `turn`.
-template <class T, int R, int K>
-void gradient_chunks(Job& job, int64_t image, int64_t begin, int64_t end, int64_t turn,
-                     int64_t turns, int64_t low, int64_t owned,
-                     typename Arithmetic<T>::type* sums) {
-  using A = typename Arithmetic<T>::type;
-  constexpr int kTaps = power(K, R);
-  const Problem& problem = job.problem;
-  const View<T, R, K> view(job, image);
-  const int64_t outputs = problem.output_pixels();
-  const T* upstream = static_cast<const T*>(job.upstream) + image * outputs * problem.channels;
-  const bool whole = owned == problem.input_pixels();
+// The part of an image's gradients that one unit of work has: the sums of `pixels` [low, low +
+// count), and the gradient of the points of every `turns`-th chunk, beginning with `turn`.
+struct Part {
+  int64_t image;
+  int64_t begin, end;  // Of the chunks to go through.
+  int64_t turn, turns;
+  int64_t low, count;
+};
+
+// Calls visit(tile, chunk, mine) for the tiles of a part; `mine` is whether their points' gradient
+// belongs to it. Without `sums` other tiles are left out.
+template <class A, int R, class Visit>
+void for_tiles_of(const Job& job, const Part& part, bool sums, const Visit& visit) {
+  const int64_t outputs = job.problem.output_pixels();
   const bool want_points = job.points_gradient != nullptr || job.theta_sums != nullptr;
   Tile<A, R> tile;
-  AxisTaps<A, K> taps[R];
-  Reads<A, kTaps> reads;
-  A dots[kTaps][kTile];
-  for (int64_t chunk = begin; chunk < end; ++chunk) {
-    const bool mine = want_points && chunk % turns == turn;
-    if (!mine && sums == nullptr) continue;
+  for (int64_t chunk = part.begin; chunk < part.end; ++chunk) {
+    const bool mine = want_points && chunk % part.turns == part.turn;
+    if (!mine && !sums) continue;
     const int64_t first = chunk * job.chunk, left = outputs - first;
     for_tiles(first, left < job.chunk ? left : job.chunk, [&](int64_t at, int n) {
       tile.first = at;
       tile.n = n;
-      if (mine) {
-        view.read(tile, taps, reads);
-      } else {
-        view.read(tile, reads);
-      }
-      const T* up = upstream + at * problem.channels;
-      if (mine) {
-        dot_tile<T, A, kTaps>(reads, view.input, up, problem.channels, tile.n, dots);
-        points_gradient<T, R, K>(job, view, image, chunk, tile, taps, dots);
-      }
-      if (sums == nullptr) return;
-      int64_t least = low, most = low + owned - 1;
-      if (!whole) find_range(reads, n, least, most);
-      if (most < low || least >= low + owned) return;
-      if (least >= low && most < low + owned) {
-        add_tile<T, A, kTaps, true>(reads, up, problem.channels, n, low, owned, sums);
-      } else {
-        add_tile<T, A, kTaps, false>(reads, up, problem.channels, n, low, owned, sums);
-      }
+      visit(tile, chunk, mine);
     });
   }
+}
+
+// Adds to `sums` of the pixels of a part, unless it is null, and writes its points' gradient.
+template <class T, int R, int K>
+void add_gradients(Job& job, const Part& part, typename Arithmetic<T>::type* sums) {
+  using A = typename Arithmetic<T>::type;
+  constexpr int kTaps = power(K, R);
+  const Problem& problem = job.problem;
+  const View<T, R, K> view(job, part.image);
+  const T* upstream =
+      static_cast<const T*>(job.upstream) + part.image * problem.output_pixels() * problem.channels;
+  const int64_t low = part.low, high = low + part.count;
+  const bool whole = part.count == problem.input_pixels();
+  AxisTaps<A, K> taps[R];
+  Reads<A, kTaps> reads;
+  A dots[kTaps][kTile];
+  for_tiles_of<A, R>(job, part, sums != nullptr, [&](Tile<A, R>& tile, int64_t chunk, bool mine) {
+    const T* up = upstream + tile.first * problem.channels;
+    if (mine) {
+      view.read(tile, taps, reads);
+      dot_tile<T, A, kTaps>(reads, view.input, up, problem.channels, tile.n, dots);
+      points_gradient<T, R, K>(job, view, part.image, chunk, tile, taps, dots);
+    } else {
+      view.read(tile, reads);
+    }
+    if (sums == nullptr) return;
+    int64_t least = low, most = high - 1;
+    if (!whole) find_range(reads, tile.n, least, most);
+    if (most < low || least >= high) return;
+    const auto add =
+        least >= low && most < high ? add_tile<T, A, kTaps, true> : add_tile<T, A, kTaps, false>;
+    add(reads, up, problem.channels, tile.n, low, part.count, sums);
+  });
+}
+
+// The same for points that read squares, to whose `sums` it adds.
+template <class T>
+void add_square_gradients(Job& job, const Part& part, typename Arithmetic<T>::type* sums) {
+  using A = typename Arithmetic<T>::type;
+  const Problem& problem = job.problem;
+  const View<T, 2, 2> view(job, part.image);
+  const T* upstream = static_cast<const T*>(job.upstream) + part.image * problem.output_pixels();
+  Squares<A> squares;
+  Corners<T> corners;
+  A gradient[2][kTile];
+  for_tiles_of<A, 2>(job, part, sums != nullptr, [&](Tile<A, 2>& tile, int64_t chunk, bool mine) {
+    const T* up = upstream + tile.first;
+    if (mine) {
+      view.template read<true>(tile, squares);
+      copy_corners(squares, view.input, problem.input[2], tile.n, corners);
+      square_slopes(squares, corners, up, view.scale(0), view.scale(1), tile.n, gradient);
+      put_points_gradient(job, view, part.image, chunk, tile, gradient);
+    } else {
+      view.template read<false>(tile, squares);
+    }
+    if (sums != nullptr) add_squares(squares, up, tile.n, part.low, part.count, sums);
+  });
+}
+
+// A band of pixels from the squares that reach into it. False if memory runs out.
+template <class T>
+bool square_band(Job& job, Part part, T* to) {
+  using A = typename Arithmetic<T>::type;
+  const int64_t first = part.low, count = part.count, reach = job.problem.input[2] + 1;
+  part.low = first > reach ? first - reach : 0;
+  part.count = first + count - part.low;
+  const size_t bytes = static_cast<size_t>(part.count * kCorners) * sizeof(A);
+  Scratch scratch(bytes);
+  if (scratch.data == nullptr) return false;
+  A* sums = static_cast<A*>(scratch.data);
+  std::memset(sums, 0, bytes);
+  add_square_gradients<T>(job, part, sums);
+  sum_corners(sums, part.low, job.problem.input[2], first, count, to);
+  return true;
 }
 
 template <class T, int R, int K>
@@ -110,8 +173,15 @@ void gradient_band(Job& job, int64_t image, int64_t band) {
   const Problem& problem = job.problem;
   const int64_t pixels = problem.input_pixels(), channels = problem.channels;
   const int64_t low = pixels * band / job.bands, owned = pixels * (band + 1) / job.bands - low;
+  const Part part{image, 0, job.chunks, band, job.bands, low, owned};
   const size_t numbers = static_cast<size_t>(owned * channels);
   T* to = static_cast<T*>(job.images_gradient) + (image * pixels + low) * channels;
+  if constexpr (R == 2 && K == 2) {
+    if (View<T, R, K>(job, image).squares() && pixels <= kSquarePixels) {
+      if (!square_band(job, part, to)) run_out(job);
+      return;
+    }
+  }
   // Half precision is summed in float32 and rounded once.
   constexpr bool kDirect = sizeof(T) == sizeof(A);
   Scratch scratch(kDirect ? 0 : numbers * sizeof(A));
@@ -121,8 +191,18 @@ void gradient_band(Job& job, int64_t image, int64_t band) {
     return;
   }
   std::memset(sums, 0, numbers * sizeof(A));
-  gradient_chunks<T, R, K>(job, image, 0, job.chunks, band, job.bands, low, owned, sums);
+  add_gradients<T, R, K>(job, part, sums);
   if constexpr (!kDirect) {
     for (size_t i = 0; i < numbers; ++i) store(to + i, sums[i]);
   }
+}
+
+// The gradient of the points alone, of one chunk.
+template <class T, int R, int K>
+void gradient_chunk(Job& job, int64_t image, int64_t chunk) {
+  const Part part{image, chunk, chunk + 1, 0, 1, 0, 0};
+  if constexpr (R == 2 && K == 2) {
+    if (View<T, R, K>(job, image).squares()) return add_square_gradients<T>(job, part, nullptr);
+  }
+  add_gradients<T, R, K>(job, part, nullptr);
 }

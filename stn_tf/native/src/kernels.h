@@ -18,6 +18,7 @@ namespace STN_TF_ISA {
 #include "points.h"
 #include "movement.h"
 #include "separable.h"
+#include "squares.h"
 #include "view.h"
 #include "gradients.h"
 
@@ -42,6 +43,20 @@ void sample_chunk(Job& job, int64_t image, int64_t first, int64_t count) {
     }
   }
   Tile<A, R> tile;
+  if constexpr (R == 2 && K == 2) {
+    if (view.squares()) {
+      Squares<A> squares;
+      Corners<T> corners;
+      for_tiles(first, count, [&](int64_t at, int n) {
+        tile.first = at;
+        tile.n = n;
+        view.template read<false>(tile, squares);
+        copy_corners(squares, view.input, problem.input[2], n, corners);
+        sum_squares(squares, corners, n, to + at);
+      });
+      return;
+    }
+  }
   Reads<A, power(K, R)> reads;
   for_tiles(first, count, [&](int64_t at, int n) {
     tile.first = at;
@@ -65,8 +80,7 @@ void run_gradient(Job& job, size_t unit) {
   if (job.images_gradient != nullptr) {
     gradient_band<T, R, K>(job, i / job.bands, i % job.bands);
   } else {
-    const int64_t chunk = i % job.chunks;
-    gradient_chunks<T, R, K>(job, i / job.chunks, chunk, chunk + 1, 0, 1, 0, 0, nullptr);
+    gradient_chunk<T, R, K>(job, i / job.chunks, i % job.chunks);
   }
 }
 

@@ -145,8 +145,16 @@ inline int32_t into_range(int32_t value, int32_t last) {
   return value < last ? value : last;
 }
 
+// Where a point lies: t pixels beyond the centre of pixel `low`, 0 <= t < 1. `slope` is 0 where
+// moving the point changes nothing.
+template <class A>
+struct Place {
+  int32_t low;
+  A t, slope;
+};
+
 template <class A, bool kZeros>
-inline Pair<A> read_pair(const Pixels<A>& to_pixel, A value, int32_t last) {
+inline Place<A> find_place(const Pixels<A>& to_pixel, A value, int32_t last) {
   const A near = A(kNear), outside = -near;
   A pixel = value * to_pixel.scale + to_pixel.shift;
   A slope = 1;
@@ -161,8 +169,15 @@ inline Pair<A> read_pair(const Pixels<A>& to_pixel, A value, int32_t last) {
   }
   const A centre = round_near(pixel);
   pixel = to_pixel.snap(pixel, centre);
-  const A base = centre > pixel ? centre - 1 : centre, t = pixel - base;
-  const int32_t low = static_cast<int32_t>(base), high = low + 1;
+  const A base = centre > pixel ? centre - 1 : centre;
+  return {static_cast<int32_t>(base), pixel - base, slope};
+}
+
+template <class A, bool kZeros>
+inline Pair<A> read_pair(const Pixels<A>& to_pixel, A value, int32_t last) {
+  const Place<A> place = find_place<A, kZeros>(to_pixel, value, last);
+  const int32_t low = place.low, high = low + 1;
+  const A t = place.t, slope = place.slope;
   Pair<A> pair;
   pair.low = into_range(low, last);
   pair.high = into_range(high, last);

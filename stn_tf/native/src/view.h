@@ -52,6 +52,29 @@ struct View {
     combine<A, R, K>(taps, stride, tile.n, reads);
   }
 
+  // Whether points read squares (squares.h).
+  bool squares() const {
+    return R == 2 && K == 2 && problem.channels == 1 && problem.padding != Padding::kReflection &&
+           axes[0].size >= 2 && axes[1].size >= 2 && axes[0].size < kNear && axes[1].size < kNear;
+  }
+
+  // The squares of a tile, for points that read such.
+  template <bool kSlopes>
+  void read(Tile<A, R>& tile, Squares<A>& squares) const {
+    if (problem.theta_size() == 0) {
+      return read<kSlopes>(GridPoints<A>{points + tile.first * R}, tile.n, squares);
+    }
+    load_points(problem, base, points, tile);
+    read<kSlopes>(TilePoints<A>{tile.point[0], tile.point[1]}, tile.n, squares);
+  }
+
+  template <bool kSlopes, class From>
+  void read(const From& from, int n, Squares<A>& squares) const {
+    const auto find = problem.padding == Padding::kZeros ? find_squares<A, true, kSlopes, From>
+                                                         : find_squares<A, false, kSlopes, From>;
+    find(axes, problem.source, from, n, squares);
+  }
+
   // Pixels per unit of a point's coordinate.
   A scale(int axis) const { return Pixels<A>(axes[axis], problem.source).scale; }
 
