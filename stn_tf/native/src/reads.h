@@ -1,4 +1,4 @@
-// Moves pixels: the sum over a point's taps, and the way back.
+// Which pixels points read, and the sum over them.
 //
 // Included once for each instruction set, inside its namespace.
 
@@ -137,9 +137,15 @@ void read_many(const Reads<A, kTaps>& reads, const T* image, int64_t channels, i
       read_channels<T, A, kTaps, kLanes>(from, weights, out + c);
       for (int k = 0; k < kTaps; ++k) from[k] += kLanes;
     }
-    for (; c + 4 <= channels; c += 4) {
+    if (c + 8 <= channels) {
+      read_channels<T, A, kTaps, 8>(from, weights, out + c);
+      for (int k = 0; k < kTaps; ++k) from[k] += 8;
+      c += 8;
+    }
+    if (c + 4 <= channels) {
       read_channels<T, A, kTaps, 4>(from, weights, out + c);
       for (int k = 0; k < kTaps; ++k) from[k] += 4;
+      c += 4;
     }
     for (; c < channels; ++c) {
       read_channels<T, A, kTaps, 1>(from, weights, out + c);
@@ -156,120 +162,4 @@ void read_tile(const Reads<A, kTaps>& reads, const T* image, int64_t channels, i
     if (channels == 3) return read_few<T, A, kTaps, 3>(reads, image, n, to);
   }
   read_many<T, A, kTaps>(reads, image, channels, n, to);
-}
-
-// The sum over channels of upstream times each tap's pixel: few channels, known when compiled.
-template <class T, class A, int kTaps, int kChannels>
-void dot_few(const Reads<A, kTaps>& reads, const T* __restrict image, const T* __restrict upstream,
-             int n, A (*__restrict dots)[kTile]) {
-  if (kChannels > 1) {
-    for (int i = 0; i < n; ++i) fetch_ahead<0>(reads, image, kChannels, i - kAhead, n);
-  }
-  for (int k = 0; k < kTaps; ++k) {
-    for (int i = 0; i < n; ++i) {
-      const int64_t from = static_cast<int64_t>(reads.pixel[k][i]) * kChannels;
-      A dot = 0;
-#pragma GCC unroll 4
-      for (int c = 0; c < kChannels; ++c) {
-        dot += load(upstream[i * kChannels + c]) * load(image[from + c]);
-      }
-      dots[k][i] = dot;
-    }
-  }
-}
-
-template <class T, class A, int kTaps>
-void dot_many(const Reads<A, kTaps>& reads, const T* image, const T* upstream, int64_t channels,
-              int n, A (*__restrict dots)[kTile]) {
-  for (int i = 0; i < n; ++i) {
-    const T* up = upstream + i * channels;
-    for (int k = 0; k < kTaps; ++k) {
-      const T* from = image + static_cast<int64_t>(reads.pixel[k][i]) * channels;
-      A lanes[kLanes] = {};
-      int64_t c = 0;
-      for (; c + kLanes <= channels; c += kLanes) {
-        for (int lane = 0; lane < kLanes; ++lane) {
-          lanes[lane] += load(up[c + lane]) * load(from[c + lane]);
-        }
-      }
-      A dot = 0;
-#pragma omp simd reduction(+ : dot)
-      for (int lane = 0; lane < kLanes; ++lane) dot += lanes[lane];
-      for (; c < channels; ++c) dot += load(up[c]) * load(from[c]);
-      dots[k][i] = dot;
-    }
-  }
-}
-
-template <class T, class A, int kTaps>
-void dot_tile(const Reads<A, kTaps>& reads, const T* image, const T* upstream, int64_t channels,
-              int n, A (*dots)[kTile]) {
-  if (channels == 1) return dot_few<T, A, kTaps, 1>(reads, image, upstream, n, dots);
-  if constexpr (kFewChannels<T, kTaps>) {
-    if (channels == 2) return dot_few<T, A, kTaps, 2>(reads, image, upstream, n, dots);
-    if (channels == 3) return dot_few<T, A, kTaps, 3>(reads, image, upstream, n, dots);
-  }
-  dot_many<T, A, kTaps>(reads, image, upstream, channels, n, dots);
-}
-
-// The first and the last pixel that a tile reads.
-template <class A, int kTaps>
-void find_range(const Reads<A, kTaps>& reads, int n, int64_t& least, int64_t& most) {
-  int32_t low = reads.pixel[0][0], high = low;
-  for (int k = 0; k < kTaps; ++k) {
-#pragma omp simd reduction(min : low) reduction(max : high)
-    for (int i = 0; i < n; ++i) {
-      const int32_t pixel = reads.pixel[k][i];
-      low = pixel < low ? pixel : low;
-      high = pixel > high ? pixel : high;
-    }
-  }
-  least = low;
-  most = high;
-}
-
-// Adds upstream to the pixels that were read, where they lie in [low, low + count). `kChannels` is
-// 0 where their number is known at run time only.
-template <class T, class A, int kTaps, int kChannels, bool kWhole>
-void add_pixels(const Reads<A, kTaps>& reads, const T* __restrict upstream, int64_t channels, int n,
-                int64_t low, int64_t count, A* __restrict gradient) {
-  const int64_t step = kChannels ? kChannels : channels;
-  const auto add = [&](int i) {
-    const T* up = upstream + i * step;
-    if (kWhole && kChannels > 1) fetch_ahead<1>(reads, gradient, kChannels, i, n, low);
-    for (int k = 0; k < kTaps; ++k) {
-      const int64_t pixel = reads.pixel[k][i] - low;
-      if (!kWhole && (pixel < 0 || pixel >= count)) continue;
-      const A weight = reads.weight[k][i];
-      A* to = gradient + pixel * step;
-      int64_t c = 0;
-      if (kChannels == 0) {
-        for (; c + kLanes <= step; c += kLanes) {
-          for (int lane = 0; lane < kLanes; ++lane) to[c + lane] += weight * load(up[c + lane]);
-        }
-      }
-#pragma GCC unroll 4
-      for (; c < step; ++c) to[c] += weight * load(up[c]);
-    }
-  };
-  // Neighbours add to the same pixels, and each would wait for the last: take turns with points
-  // further on.
-  const int quarter = (n + 3) / 4;
-  for (int i = 0; i < quarter; ++i) {
-    for (int at = i; at < n; at += quarter) add(at);
-  }
-}
-
-template <class T, class A, int kTaps, bool kWhole>
-void add_tile(const Reads<A, kTaps>& reads, const T* upstream, int64_t channels, int n, int64_t low,
-              int64_t count, A* to) {
-  constexpr auto one = add_pixels<T, A, kTaps, 1, kWhole>;
-  if (channels == 1) return one(reads, upstream, 1, n, low, count, to);
-  if constexpr (kFewChannels<T, kTaps>) {
-    constexpr auto two = add_pixels<T, A, kTaps, 2, kWhole>;
-    constexpr auto three = add_pixels<T, A, kTaps, 3, kWhole>;
-    if (channels == 2) return two(reads, upstream, 2, n, low, count, to);
-    if (channels == 3) return three(reads, upstream, 3, n, low, count, to);
-  }
-  add_pixels<T, A, kTaps, 0, kWhole>(reads, upstream, channels, n, low, count, to);
 }
