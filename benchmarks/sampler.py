@@ -72,6 +72,8 @@ def main(
             for line in process.stdout or ():
                 rows.append(json.loads(line))
                 show(rows[-1])
+        if process.returncode:
+            raise SystemExit(process.returncode)
     output.parent.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine(), "rows": rows}
     output.write_text(json.dumps(report, indent=1) + "\n")

@@ -154,7 +154,8 @@ def _onnxruntime(mode: str, case: Case) -> dict[str, Call]:
             )
         return found
     if library is not None:
-        found["ort native"] = call(session("GridSample", "ai.stn_tf"), case.images, case.grid)
+        operation = "GridSample" if case.images.ndim == 4 else "GridSample3D"
+        found["ort native"] = call(session(operation, "ai.stn_tf"), case.images, case.grid)
     first = np.ascontiguousarray(np.moveaxis(case.images, -1, 1))
     for aligned in (0, 1):
         made = session("GridSample", "", align_corners=aligned)

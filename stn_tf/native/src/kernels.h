@@ -27,24 +27,29 @@ namespace STN_TF_ISA {
 // Up to this many channels an upright window is read row by row.
 constexpr int64_t kSeparableChannels = 4;
 
+// Whether an image is read row by row.
+template <class T, int R, int K>
+bool is_window(const View<T, R, K>& view) {
+  return R == 2 && view.problem.source == Points::kAffine &&
+         view.problem.channels <= kSeparableChannels && view.points[1] == 0 && view.points[3] == 0;
+}
+
 template <class T, int R, int K>
 void sample_chunk(Job& job, int64_t image, int64_t first, int64_t count) {
   using A = typename Arithmetic<T>::type;
   const Problem& problem = job.problem;
+  const int64_t channels = problem.channels, width = problem.output[2];
   const View<T, R, K> view(job, image);
-  T* to = static_cast<T*>(job.output) + image * problem.output_pixels() * problem.channels;
+  T* to = static_cast<T*>(job.output) + image * problem.output_pixels() * channels;
+  Tile<A, R> tile;
   if constexpr (R == 2) {
-    if (problem.source == Points::kAffine && problem.channels <= kSeparableChannels &&
-        view.points[1] == 0 && view.points[3] == 0) {
-      const int64_t width = problem.output[2];
-      if (!sample_rows<T, A, K>(problem, view.base, view.points, view.input, first / width,
-                                count / width, to + first * problem.channels)) {
-        run_out(job);
-      }
+    if (is_window(view)) {
+      const bool read = sample_rows<T, A, K>(problem, view.base, view.points, view.input,
+                                             first / width, count / width, to + first * channels);
+      if (!read) run_out(job);
       return;
     }
   }
-  Tile<A, R> tile;
   if constexpr (R == 2 && K == 2) {
     if (view.squares()) {
       Squares<A> squares;
@@ -64,7 +69,7 @@ void sample_chunk(Job& job, int64_t image, int64_t first, int64_t count) {
     tile.first = at;
     tile.n = n;
     view.read(tile, reads);
-    read_tile<T, A, power(K, R)>(reads, view.input, problem.channels, n, to + at * problem.channels);
+    read_tile<T, A, power(K, R)>(reads, view.input, channels, n, to + at * channels);
   });
 }
 

@@ -1,9 +1,8 @@
 // Bilinear points of a plane with one channel: each reads a square of two by two pixels.
 //
-// Included once for each instruction set, inside its namespace. Instructions that gather take longer
-// than two ordinary loads of neighbours, so pairs of pixels are copied side by side first, and the
-// rest is vector code. The way back adds all four corners at once, to a square of its own for each
-// pixel; the squares are summed at the end.
+// Included once for each instruction set, inside its namespace. Processors gather slowly, so pairs
+// of neighbours are copied side by side, and the rest is vector code. The way back adds to all four
+// corners at once: every pixel has a square of sums, and these are put together at the end.
 
 constexpr int kCorners = 4;  // Left and right above, left and right below.
 
@@ -25,8 +24,8 @@ inline Side<A> read_side(const Pixels<A>& to_pixel, A value, int32_t last) {
   const A t = place.t, slope = place.slope;
   Side<A> side;
   side.start = into_range(low, last - 1);
-  // Inside, both taps are the point's own. Where one of them is outside, the other one is the pixel
-  // at the edge; in the zero padding the last tap has none of the weight, else all of it.
+  // A point inside has both taps. On or beyond an edge only the pixel at the edge counts: alone in
+  // the border padding, where it is the last one, and with its own weight in the zero padding.
   const bool inside = low == side.start;
   side.weight[0] = inside ? 1 - t : A(0);
   side.weight[1] = inside ? t : kZeros ? A(0) : A(1);
@@ -45,7 +44,7 @@ inline Side<A> read_side(const Pixels<A>& to_pixel, A value, int32_t last) {
 
 template <class A>
 struct Squares {
-  int32_t at[kTile];  // The upper left pixel.
+  int32_t at[kTile];                       // The upper left pixel.
   A x[2][kTile], y[2][kTile];              // Weights.
   A x_slope[2][kTile], y_slope[2][kTile];  // Filled for gradients only.
 };
