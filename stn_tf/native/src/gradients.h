@@ -177,7 +177,7 @@ void gradient_band(Job& job, int64_t image, int64_t band) {
   const size_t numbers = static_cast<size_t>(owned * channels);
   T* to = static_cast<T*>(job.images_gradient) + (image * pixels + low) * channels;
   if constexpr (R == 2 && K == 2) {
-    if (View<T, R, K>(job, image).squares() && pixels <= kSquarePixels) {
+    if (View<T, R, K>(job, image).square_gradients()) {
       if (!square_band(job, part, to)) run_out(job);
       return;
     }
@@ -202,7 +202,9 @@ template <class T, int R, int K>
 void gradient_chunk(Job& job, int64_t image, int64_t chunk) {
   const Part part{image, chunk, chunk + 1, 0, 1, 0, 0};
   if constexpr (R == 2 && K == 2) {
-    if (View<T, R, K>(job, image).squares()) return add_square_gradients<T>(job, part, nullptr);
+    if (View<T, R, K>(job, image).square_gradients()) {
+      return add_square_gradients<T>(job, part, nullptr);
+    }
   }
   add_gradients<T, R, K>(job, part, nullptr);
 }

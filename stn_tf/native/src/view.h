@@ -58,6 +58,8 @@ struct View {
            axes[0].size >= 2 && axes[1].size >= 2 && axes[0].size < kNear && axes[1].size < kNear;
   }
 
+  bool square_gradients() const { return squares() && problem.input_pixels() <= kSquarePixels; }
+
   // The squares of a tile, for points that read such.
   template <bool kSlopes>
   void read(Tile<A, R>& tile, Squares<A>& squares) const {

@@ -33,6 +33,16 @@ void long_axes(Dtype dtype, Padding padding, Points source, int64_t size) {
   check(p, pairs, pixels ? Compared::kGradients : wide ? Compared::kValues : Compared::kNothing);
 }
 
+// The gradients of one channel are summed in another way where an image is large.
+void images_beyond_squares(Dtype dtype, Padding padding) {
+  Problem p = make(dtype, Kernel::kBilinear, padding, Points::kProjective, false, 2, 1);
+  p.batch = 1;
+  for (int64_t height : {1024, 1025}) {
+    set_sizes(p, {1, height, 1024}, {1, 5, 7});
+    check(p, calm_points(p), Compared::kGradients);
+  }
+}
+
 // More than 2^31 bytes of one image, read at its first and its last pixel.
 void large_image() {
   if (sysconf(_SC_AVPHYS_PAGES) * sysconf(_SC_PAGESIZE) < kNeeded) {
@@ -71,6 +81,7 @@ void large() {
         long_axes(dtype, padding, Points::kPixels, size);
         long_axes(dtype, padding, Points::kGrid, size);
       }
+      images_beyond_squares(dtype, padding);
     }
   }
   large_image();
