@@ -3,8 +3,8 @@
 from typing import Any
 
 from stn_tf.serving.client.results import ModelMetadata, VersionStatus
+from stn_tf.serving.protocol.enums import CODES
 from stn_tf.serving.protocol.messages import State
-from stn_tf.serving.protocol.schema import CODES
 from stn_tf.serving.protocol.signature_def import read_signatures
 
 _CODES = {number: name for name, number in CODES.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE, verify_files
 from stn_tf.serving.models.servable import Servable, no_model
 from stn_tf.serving.protocol import messages, signature_def
-from stn_tf.serving.protocol.schema import CODES
+from stn_tf.serving.protocol.enums import CODES
 from stn_tf.serving.protocol.signature import Signature
 from stn_tf.serving.protocol.status import Status, invalid
 

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf import any_pb2, descriptor_pb2, message_factory, wrappers_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from stn_tf.serving.protocol import schema
+from stn_tf.serving.protocol import enums, schema
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -43,7 +43,7 @@ def _pool() -> DescriptorPool:
                 found[owner] = _place(file, found, owner).add(name=owner.rpartition(".")[2])
         for message in found.values():
             _add_presence(message)
-        for path, values in schema.ENUMS.get(package, {}).items():
+        for path, values in enums.ENUMS.get(package, {}).items():
             parent, _, name = path.rpartition(".")
             enum = (found[parent] if parent else file).enum_type.add(name=name)
             for value, number in values.items():

@@ -1,7 +1,7 @@
 """Refusals, with the code that gRPC and REST clients see."""
 
 from stn_tf.errors import StnError
-from stn_tf.serving.protocol.schema import CODES
+from stn_tf.serving.protocol.enums import CODES
 
 MESSAGE_LIMIT = 1024
 

@@ -12,8 +12,8 @@ from stn_tf.errors import ConfigError
 from stn_tf.serving.models.model_config import model_configs
 from stn_tf.serving.protocol import messages, wire
 from stn_tf.serving.protocol.call import read_call
+from stn_tf.serving.protocol.enums import CODES
 from stn_tf.serving.protocol.model_spec import requested_place
-from stn_tf.serving.protocol.schema import CODES
 from stn_tf.serving.protocol.status import Status, invalid
 from stn_tf.serving.server import inference, model_info
 from stn_tf.serving.server.api_keys import ApiKeyInterceptor, ApiKeys

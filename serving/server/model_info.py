@@ -5,7 +5,7 @@ from typing import Any
 from stn_tf.serving.models.model_versions import VersionStatus
 from stn_tf.serving.models.store import ModelStore, ServedVersion
 from stn_tf.serving.protocol import messages, tensors
-from stn_tf.serving.protocol.schema import CODES
+from stn_tf.serving.protocol.enums import CODES
 from stn_tf.serving.protocol.signature import TensorSpec
 from stn_tf.serving.protocol.status import Status
 

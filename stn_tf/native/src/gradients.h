@@ -1,28 +1,6 @@
-// The gradients of the images and of the points, chunk by chunk.
+// The gradients of the images and of the points, part by part.
 //
 // Included once for each instruction set, inside its namespace.
-
-// Notes that memory ran out, on whichever thread.
-inline void run_out(Job& job) { __atomic_store_n(&job.out_of_memory, true, __ATOMIC_RELAXED); }
-
-// Writes the gradient of a tile's points, or adds it to that of theta.
-template <class T, int R, int K>
-void put_points_gradient(Job& job, const View<T, R, K>& view, int64_t image, int64_t chunk,
-                         const Tile<typename Arithmetic<T>::type, R>& tile,
-                         const typename Arithmetic<T>::type (*gradient)[kTile]) {
-  using A = typename Arithmetic<T>::type;
-  if (job.theta_sums != nullptr) {
-    const int size = job.problem.theta_size();
-    add_theta_gradient(job.problem.source, view.points, tile, gradient,
-                       job.theta_sums + (image * job.chunks + chunk) * size);
-    return;
-  }
-  A* to = static_cast<A*>(job.points_gradient) +
-          (image * job.problem.output_pixels() + tile.first) * R;
-  for (int i = 0; i < tile.n; ++i) {
-    for (int axis = 0; axis < R; ++axis) to[i * R + axis] = gradient[axis][i];
-  }
-}
 
 // The gradient of the points of a tile, from the dot products of its taps.
 template <class T, int R, int K>
@@ -65,34 +43,6 @@ void points_gradient(Job& job, const View<T, R, K>& view, int64_t image, int64_t
   put_points_gradient(job, view, image, chunk, tile, gradient);
 }
 
-// The part of an image's gradients that one unit of work has: the sums of `pixels` [low, low +
-// count), and the gradient of the points of every `turns`-th chunk, beginning with `turn`.
-struct Part {
-  int64_t image;
-  int64_t begin, end;  // Of the chunks to go through.
-  int64_t turn, turns;
-  int64_t low, count;
-};
-
-// Calls visit(tile, chunk, mine) for the tiles of a part; `mine` is whether their points' gradient
-// belongs to it. Without `sums` other tiles are left out.
-template <class A, int R, class Visit>
-void for_tiles_of(const Job& job, const Part& part, bool sums, const Visit& visit) {
-  const int64_t outputs = job.problem.output_pixels();
-  const bool want_points = job.points_gradient != nullptr || job.theta_sums != nullptr;
-  Tile<A, R> tile;
-  for (int64_t chunk = part.begin; chunk < part.end; ++chunk) {
-    const bool mine = want_points && chunk % part.turns == part.turn;
-    if (!mine && !sums) continue;
-    const int64_t first = chunk * job.chunk, left = outputs - first;
-    for_tiles(first, left < job.chunk ? left : job.chunk, [&](int64_t at, int n) {
-      tile.first = at;
-      tile.n = n;
-      visit(tile, chunk, mine);
-    });
-  }
-}
-
 // Adds to `sums` of the pixels of a part, unless it is null, and writes its points' gradient.
 template <class T, int R, int K>
 void add_gradients(Job& job, const Part& part, typename Arithmetic<T>::type* sums) {
@@ -124,47 +74,6 @@ void add_gradients(Job& job, const Part& part, typename Arithmetic<T>::type* sum
         least >= low && most < high ? add_tile<T, A, kTaps, true> : add_tile<T, A, kTaps, false>;
     add(reads, up, problem.channels, tile.n, low, part.count, sums);
   });
-}
-
-// The same for points that read squares, to whose `sums` it adds.
-template <class T>
-void add_square_gradients(Job& job, const Part& part, typename Arithmetic<T>::type* sums) {
-  using A = typename Arithmetic<T>::type;
-  const Problem& problem = job.problem;
-  const View<T, 2, 2> view(job, part.image);
-  const T* upstream = static_cast<const T*>(job.upstream) + part.image * problem.output_pixels();
-  Squares<A> squares;
-  Corners<T> corners;
-  A gradient[2][kTile];
-  for_tiles_of<A, 2>(job, part, sums != nullptr, [&](Tile<A, 2>& tile, int64_t chunk, bool mine) {
-    const T* up = upstream + tile.first;
-    if (mine) {
-      view.template read<true>(tile, squares);
-      copy_corners(squares, view.input, problem.input[2], tile.n, corners);
-      square_slopes(squares, corners, up, view.scale(0), view.scale(1), tile.n, gradient);
-      put_points_gradient(job, view, part.image, chunk, tile, gradient);
-    } else {
-      view.template read<false>(tile, squares);
-    }
-    if (sums != nullptr) add_squares(squares, up, tile.n, part.low, part.count, sums);
-  });
-}
-
-// A band of pixels from the squares that reach into it. False if memory runs out.
-template <class T>
-bool square_band(Job& job, Part part, T* to) {
-  using A = typename Arithmetic<T>::type;
-  const int64_t first = part.low, count = part.count, reach = job.problem.input[2] + 1;
-  part.low = first > reach ? first - reach : 0;
-  part.count = first + count - part.low;
-  const size_t bytes = static_cast<size_t>(part.count * kCorners) * sizeof(A);
-  Scratch scratch(bytes);
-  if (scratch.data == nullptr) return false;
-  A* sums = static_cast<A*>(scratch.data);
-  std::memset(sums, 0, bytes);
-  add_square_gradients<T>(job, part, sums);
-  sum_corners(sums, part.low, job.problem.input[2], first, count, to);
-  return true;
 }
 
 template <class T, int R, int K>

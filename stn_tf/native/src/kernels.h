@@ -22,6 +22,8 @@ namespace STN_TF_ISA {
 #include "separable.h"
 #include "squares.h"
 #include "view.h"
+#include "parts.h"
+#include "square_gradients.h"
 #include "gradients.h"
 
 // Up to this many channels an upright window is read row by row.

@@ -170,17 +170,16 @@ void add_squares(const Squares<A>& squares, const T* __restrict upstream, int n,
 template <class T, class A>
 void sum_corners(const A* __restrict sums, int64_t low, int64_t width, int64_t first, int64_t count,
                  T* __restrict to) {
-  const A* at = sums - low * kCorners;
+  const A* own = sums + (first - low) * kCorners;
   int64_t i = 0;
-  for (; i < count && first + i <= width; ++i) {  // Some corners would lie before the image.
-    const int64_t pixel = first + i;
-    A sum = at[pixel * kCorners];
-    if (pixel >= 1) sum += at[(pixel - 1) * kCorners + 1];
-    if (pixel >= width) sum += at[(pixel - width) * kCorners + 2];
+  for (; i < count && first + i <= width; ++i, own += kCorners) {
+    // Some corners would lie before the image.
+    A sum = own[0];
+    if (first + i >= 1) sum += own[1 - kCorners];
+    if (first + i >= width) sum += own[2 - width * kCorners];
     store(to + i, sum);
   }
-  for (; i < count; ++i) {
-    const A* own = at + (first + i) * kCorners;
+  for (; i < count; ++i, own += kCorners) {
     store(to + i, own[0] + own[1 - kCorners] + own[2 - width * kCorners] +
                       own[3 - (width + 1) * kCorners]);
   }

@@ -25,7 +25,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from stn_tf.serving.protocol import messages, schema
+from stn_tf.serving.protocol import enums, messages, schema
 
 ROOTS = {
     message.full_name: message
@@ -123,12 +123,12 @@ def test_enums_are_the_published_ones() -> None:
         for field in message.fields
         if field.enum_type
     }
-    for package, enums in schema.ENUMS.items():
-        for name, values in enums.items():
+    for package, declared in enums.ENUMS.items():
+        for name, values in declared.items():
             if package != "grpc.health.v1":
                 assert {v.name: v.number for v in real[f"{package}.{name}"].values} == values
     assert dict(types_pb2.DataType.items()) == messages.DataType
-    assert dict(error_codes_pb2.Code.items()).items() >= schema.CODES.items()
+    assert dict(error_codes_pb2.Code.items()).items() >= enums.CODES.items()
 
 
 @pytest.mark.parametrize(

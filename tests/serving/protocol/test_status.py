@@ -5,12 +5,12 @@ import pickle
 import grpc
 import pytest
 
-from stn_tf.serving.protocol import schema, status
+from stn_tf.serving.protocol import enums, status
 
 
 def test_codes_are_those_of_grpc() -> None:
-    assert {code.name: code.value[0] for code in grpc.StatusCode} == schema.CODES
-    assert status.HTTP.keys() == schema.CODES.keys()
+    assert {code.name: code.value[0] for code in grpc.StatusCode} == enums.CODES
+    assert status.HTTP.keys() == enums.CODES.keys()
 
 
 def test_message_is_cut() -> None:
