@@ -4,13 +4,15 @@ This module does not import TensorFlow.
 """
 
 import hashlib
+import json
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stn_tf.errors import ModelError
+from stn_tf.interface import Meaning, ModelInterface
 
 MANIFEST_FILE = "assets.extra/stn_tf.json"
 
@@ -20,39 +22,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class InputImages(_Part):
-    """The images that the model takes: `[N, height, width, channels]`."""
-
-    height: int
-    width: int
-    channels: int
-    dtype: Literal["float32"] = "float32"
-    range: tuple[float, float] = (0.0, 1.0)
-
-
 class Sampler(_Part):
     """The semantics of one spatial transformer.
 
     Attributes:
         options: The options of the transform, such as `control_points` of a thin plate spline.
-        input_size: Height and width of what it reads: of the image, or of feature maps.
+        input_size: Height and width of what it reads: of the image, or of feature maps; None
+            where they are free.
+        reads_images: Whether it reads the model's image itself, in the image's own pixels.
         output_size: Height and width of its crops (depth first for volumes).
     """
 
     transform: str
-    options: dict[str, int | float] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     kernel: str
     padding: str
     align_corners: bool
-    input_size: tuple[int, ...]
-    output_size: tuple[int, ...]
-
-
-class TensorInfo(_Part):
-    """Shape and type of an input; the first dimension, the batch, is None."""
-
-    shape: tuple[int | None, ...]
-    dtype: str
+    input_size: tuple[int | None, ...]
+    output_size: tuple[int | None, ...]
+    reads_images: bool = False
 
 
 class OnnxInfo(_Part):
@@ -110,19 +98,15 @@ class Manifest(_Part):
     """The record of an export.
 
     Attributes:
-        classes: The names of the classes; empty for a model that is no classifier.
-        input: The images that a classifier of images takes; None for other models.
-        inputs: All inputs of `serving_default` by name.
+        interface: What the model takes and gives.
         signatures: Name of each signature -> names of its outputs.
         sha256: Hash of every other file, by its path in the version directory.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     experiment: str
     model: str
-    classes: tuple[str, ...]
-    input: InputImages | None
-    inputs: dict[str, TensorInfo] = Field(default_factory=dict)
+    interface: ModelInterface
     signatures: dict[str, tuple[str, ...]]
     samplers: tuple[Sampler, ...] = ()
     error_percent: float | None = None
@@ -133,20 +117,6 @@ class Manifest(_Part):
     parity: tuple[ParityRow, ...] = ()
     created: datetime
 
-    @property
-    def images(self) -> InputImages:
-        """The images that a classifier of images takes.
-
-        Raises:
-            ModelError: If the model is another.
-        """
-        if self.input is None:
-            raise ModelError(
-                f"The model {self.model} is no classifier of images: it takes "
-                f"{', '.join(self.inputs)}. Call its signatures with a TensorFlow Serving client."
-            )
-        return self.input
-
 
 def read_manifest(version_dir: Path) -> Manifest:
     """Reads the manifest of a version directory.
@@ -156,19 +126,74 @@ def read_manifest(version_dir: Path) -> Manifest:
     """
     path = Path(version_dir) / MANIFEST_FILE
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and content.get("format") == 1:
+            content = _from_format_1(content)
+        return Manifest.model_validate(content)
     except OSError as error:
         raise ModelError(
             f"`{path}` cannot be read: {error.strerror}. "
             "Write the version directory with `stn-tf export`."
         ) from None
-    except ValidationError as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not isinstance(error, ValidationError):
+            raise ModelError(
+                f"`{path}` is not a manifest that this version reads: "
+                f"{' '.join(str(error).split())}. Export the model again."
+            ) from None
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole file"
         raise ModelError(
-            f"`{path}` is not a manifest of format 1: {place}: {first['msg']}. "
+            f"`{path}` is not a manifest of format 2: {place}: {first['msg']}. "
             "Export the model again."
         ) from None
+
+
+def _from_format_1(old: dict[str, Any]) -> dict[str, Any]:
+    """What stn-tf 0.1.0 wrote: every classifier had images in 0..1, letterboxed, and ten names."""
+    images, classes = old.get("input"), tuple(old.get("classes") or ())
+    inputs = []
+    for name, info in (old.get("inputs") or {}).items():
+        spec: dict[str, Any] = {"name": name, "dtype": info["dtype"], "shape": info["shape"]}
+        if images is not None:
+            channels = images["channels"]
+            spec |= {"layout": "NHWC", "value_range": images.get("range", (0.0, 1.0))}
+            spec["color_space"] = {1: "grayscale", 3: "rgb"}.get(channels)
+        inputs.append(spec)
+    kinds: dict[str, tuple[Meaning, str, bool]] = {
+        "logits": ("logits", "float32", False),
+        "probabilities": ("probabilities", "float32", True),
+        "class": ("class", "int64", True),
+    }
+    outputs, seen = [], set()
+    for signature, names in old["signatures"].items():
+        looks = signature in ("localize", "rectify")
+        for name in names:
+            if name in seen or not (looks or signature == "serving_default"):
+                continue
+            seen.add(name)
+            kind = name.split("_")[0]
+            meaning, dtype, derived = kinds.get(name, ("raw", "float32", False))
+            if looks and kind in ("theta", "corners", "crops"):
+                meaning = kind
+            shape: tuple[int | None, ...] = (None,)
+            if meaning in ("logits", "probabilities"):
+                shape = (None, len(classes))
+            outputs.append(
+                {"name": name, "dtype": dtype, "shape": shape}
+                | {"meaning": meaning, "derived": derived}
+            )
+    samplers = [dict(sampler) for sampler in old.get("samplers") or ()]
+    for sampler in samplers[:1]:  # Others could be told from feature maps by their size alone.
+        size = images and [images["height"], images["width"]]
+        sampler["reads_images"] = list(sampler["input_size"]) == size
+    interface = {
+        "inputs": inputs,
+        "outputs": outputs,
+        "task": "classification" if images is not None else "none",
+        "class_names": classes,
+    }
+    return {**old, "format": 2, "interface": interface, "samplers": samplers}
 
 
 def write_manifest(version_dir: Path, manifest: Manifest) -> None:
