@@ -6,6 +6,8 @@ Only what is known statically is checked: unknown ranks and dimensions pass.
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 
 def _words(shape: Sequence[int | str | None]) -> str:
     return "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
@@ -47,6 +49,23 @@ def check_size(name: str, size: Sequence[int], rank: int) -> tuple[int, ...]:
             f"`{name}` must be {axes} in pixels, each an integer of at least 1, but it is {size!r}."
         )
     return values
+
+
+def check_dynamic_size(name: str, size: Any, rank: int) -> tuple[int, ...] | tf.Tensor:
+    """Returns what `check_size` does, or a tensor int32 `[rank]` where it is not known yet."""
+    parts = size if isinstance(size, tuple | list) else (size,)
+    if not any(tf.is_tensor(part) for part in parts):
+        return check_size(name, size, rank)
+    tensor = tf.convert_to_tensor(size)
+    if not (tensor.dtype.is_integer and tensor.shape.is_compatible_with([rank])):
+        raise ValueError(
+            f"`{name}` must be an integer tensor of shape [{rank}], but it is "
+            f"{tensor.dtype.name} of shape {tensor.shape}. Take it from tf.shape(images)."
+        )
+    known = tf.get_static_value(tensor)
+    if known is not None:
+        return check_size(name, known.tolist(), rank)
+    return tf.ensure_shape(tf.cast(tensor, tf.int32), [rank])
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry.transform import MatrixTransform, affine_map, homogeneous
+from stn_tf.geometry.points import Points, affine_map, homogeneous
+from stn_tf.geometry.transform import MatrixTransform
 
 
 class Affine(MatrixTransform):
     """`(x_s, y_s) = theta (x_t, y_t, 1)` with theta `[..., 2, 3]`."""
 
     name = "affine"
+    affine = True
     parameters = ("xx", "xy", "tx", "yx", "yy", "ty")
     theta_shape = (2, 3)
 
@@ -21,7 +23,7 @@ class Affine(MatrixTransform):
     def _rows(self, theta: tf.Tensor) -> list[list[tf.Tensor]]:
         return [[theta[..., row, column] for column in range(3)] for row in range(2)]
 
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
         return affine_map(self._rows(theta), points)
 
     def matrix(self, theta: Any) -> tf.Tensor:

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry.transform import MatrixTransform, affine_map, homogeneous
+from stn_tf.geometry.points import Points, affine_map, homogeneous
+from stn_tf.geometry.transform import MatrixTransform
 
 
 class Attention(MatrixTransform):
     """`(x_s, y_s) = scale (x_t, y_t) + (tx, ty)` with theta (scale, tx, ty)."""
 
     name = "attention"
+    affine = True
     parameters = ("scale", "tx", "ty")
     theta_shape = (3,)
 
@@ -23,7 +25,7 @@ class Attention(MatrixTransform):
         zero = tf.zeros_like(scale)
         return [[scale, zero, tx], [zero, scale, ty]]
 
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
         scale, tx, ty = tf.unstack(theta, axis=-1)
         # Each coordinate depends on its own axis only.
         return [

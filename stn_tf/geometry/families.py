@@ -9,6 +9,7 @@ import tensorflow as tf
 from stn_tf import shape
 from stn_tf.geometry.affine import Affine
 from stn_tf.geometry.attention import Attention
+from stn_tf.geometry.points import matrix_product
 from stn_tf.geometry.projective import Projective
 from stn_tf.geometry.similarity import Similarity
 from stn_tf.geometry.thin_plate_spline import ThinPlateSpline
@@ -46,6 +47,11 @@ def get_transform(transform: str | Transform, **options: Any) -> Transform:
         raise TypeError(f"Transform {transform!r} does not take {sorted(options)}.") from None
 
 
+def is_ours(transform: Transform) -> bool:
+    """Whether its name and options tell everything: it is one of `TRANSFORMS`, no subclass."""
+    return type(transform) is _FAMILIES.get(transform.name)
+
+
 def identity(transform: str | Transform = "affine", **options: Any) -> np.ndarray:
     """Returns the theta, float32 without batch dimensions, that maps every point to itself."""
     return get_transform(transform, **options).identity()
@@ -66,7 +72,7 @@ def compose(first: Any, second: Any, *, transform: str | Transform = "affine") -
         ValueError: If the family is not closed, or a shape is wrong.
     """
     family = _matrix_family(transform, "composition")
-    return family.from_matrix(tf.matmul(family.matrix(second), family.matrix(first)))
+    return family.from_matrix(matrix_product(family.matrix(second), family.matrix(first)))
 
 
 def inverse(theta: Any, *, transform: str | Transform = "affine") -> tf.Tensor:
@@ -86,7 +92,7 @@ def inverse(theta: Any, *, transform: str | Transform = "affine") -> tf.Tensor:
 
 def corners_pixels(
     theta: Any,
-    input_size: Sequence[int],
+    input_size: Sequence[int] | tf.Tensor,
     *,
     transform: str | Transform = "affine",
     align_corners: bool = False,
@@ -100,7 +106,8 @@ def corners_pixels(
 
     Args:
         theta: `[A1, ..., An, *theta]`, float.
-        input_size: Height and width of the input in pixels (depth first for volumes).
+        input_size: Height and width of the input in pixels (depth first for volumes); also as an
+            integer tensor, where they are known only when a graph runs.
         transform: The family of theta.
         align_corners: See the convention.
         **options: The options of the family.
@@ -113,13 +120,16 @@ def corners_pixels(
         ValueError: If a shape or size is wrong.
     """
     family = get_transform(transform, **options)
-    size = shape.check_size("input_size", input_size, family.dimensions)
+    size = shape.check_dynamic_size("input_size", input_size, family.dimensions)
     square = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
     points = np.array(
         square if family.dimensions == 2 else [(*xy, z) for z in (-1.0, 1.0) for xy in square]
     )
     corners = family.map_points(theta, points)
-    extent = tf.constant(size[::-1], corners.dtype)
+    if tf.is_tensor(size):
+        extent = tf.cast(size[::-1], corners.dtype)
+    else:
+        extent = tf.constant(size[::-1], corners.dtype)
     if align_corners:
         return (corners + 1.0) * ((extent - 1.0) / 2.0)
     return ((corners + 1.0) * extent - 1.0) / 2.0

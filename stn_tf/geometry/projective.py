@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry.transform import MatrixTransform, affine_map
-
-# Nearer to the horizon than this, a point reads far outside, with a finite gradient.
-_HORIZON = 1e-6
+from stn_tf.geometry.points import Points, projective_map
+from stn_tf.geometry.transform import MatrixTransform
 
 
 class Projective(MatrixTransform):
@@ -21,13 +19,10 @@ class Projective(MatrixTransform):
     def identity(self) -> np.ndarray:
         return np.eye(3, dtype=np.float32).reshape(9)[:8]
 
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
         entries = tf.unstack(theta, axis=-1)
         rows = [entries[:3], entries[3:6], [*entries[6:], tf.ones_like(entries[0])]]
-        x, y, depth = affine_map(rows, points)
-        horizon = tf.where(depth < 0, -_HORIZON * tf.ones_like(depth), _HORIZON)
-        depth = tf.where(tf.abs(depth) < _HORIZON, horizon, depth)
-        return [x / depth, y / depth]
+        return projective_map(rows, points)
 
     def matrix(self, theta: Any) -> tf.Tensor:
         theta = self.check(theta)
@@ -36,7 +31,13 @@ class Projective(MatrixTransform):
 
     def from_matrix(self, matrix: tf.Tensor) -> tf.Tensor:
         entries = tf.reshape(matrix, tf.concat([tf.shape(matrix)[:-2], [9]], axis=0))
-        return entries[..., :8] / entries[..., 8:]
+        # Theta cannot hold a last entry of 0, with the image's middle on the horizon; the least
+        # that the others do not drown is as good.
+        least = tf.reduce_max(tf.abs(entries), axis=-1, keepdims=True)
+        least *= float(np.finfo(entries.dtype.as_numpy_dtype).eps)
+        last = entries[..., 8:]
+        last = tf.where(tf.abs(last) < least, tf.where(last < 0, -least, least), last)
+        return entries[..., :8] / last
 
 
 def projective_grid(theta: Any, size: tuple[int, int], *, align_corners: bool = False) -> tf.Tensor:

@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry.transform import MatrixTransform, affine_map, homogeneous
+from stn_tf.geometry.points import Points, affine_map, homogeneous
+from stn_tf.geometry.transform import MatrixTransform
 
 
 class Similarity(MatrixTransform):
     """`(x_s, y_s) = scale R(angle) (x_t, y_t) + (tx, ty)` with theta (scale, angle, tx, ty)."""
 
     name = "similarity"
+    affine = True
     parameters = ("scale", "angle", "tx", "ty")
     theta_shape = (4,)
 
@@ -23,7 +25,7 @@ class Similarity(MatrixTransform):
         cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
         return [[cosine, -sine, tx], [sine, cosine, ty]]
 
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
         return affine_map(self._rows(theta), points)
 
     def matrix(self, theta: Any) -> tf.Tensor:

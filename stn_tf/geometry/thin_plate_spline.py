@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry.transform import Transform, base_points
+from stn_tf.geometry.points import Points, base_points, coordinate, weighted_sums
+from stn_tf.geometry.transform import Transform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,20 +52,35 @@ class ThinPlateSpline(Transform):
     def options(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
-        moved = tf.matmul(tf.constant(self._influence(points), theta.dtype), theta)
-        return [tf.constant(points[:, axis], theta.dtype) + moved[..., axis] for axis in range(2)]
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
+        solution = self._solution()
+        if isinstance(points, np.ndarray):
+            # How far each point follows each control point, `[P, k * k]`, in float64.
+            basis = np.concatenate([_radial(points, self._control), _affine(points)], axis=1)
+            moved = weighted_sums(basis @ solution, theta)
+        else:
+            wide = tf.cast(theta, tf.float64)
+            coefficients = tf.stack(weighted_sums(solution, wide), axis=-1)
+            moved = weighted_sums(_dynamic_basis(points, self._control), coefficients)
+        return [
+            coordinate(points, axis, theta.dtype) + tf.cast(moved[axis], theta.dtype)
+            for axis in range(2)
+        ]
 
-    def _influence(self, points: np.ndarray) -> np.ndarray:
-        """`[P, k * k]`: how far each point follows each control point. Solved once, in float64."""
-        control = base_points((self.control_points,) * 2, align_corners=True)
+    @property
+    def _control(self) -> np.ndarray:
+        """`[k * k, 2]`: where the control points are."""
+        return base_points((self.control_points,) * 2, align_corners=True)
+
+    def _solution(self) -> np.ndarray:
+        """`[k * k + 3, k * k]`: the spline's coefficients for each control point's offset."""
+        control = self._control
         count = len(control)
         system = np.zeros((count + 3, count + 3))
         system[:count, :count] = _radial(control, control) + self.regularisation * np.eye(count)
         system[:count, count:] = _affine(control)
         system[count:, :count] = _affine(control).T
-        basis = np.concatenate([_radial(points, control), _affine(points)], axis=1)
-        solution: np.ndarray = np.linalg.solve(system.T, basis.T).T[:, :count]
+        solution: np.ndarray = np.linalg.inv(system)[:, :count]
         return solution
 
 
@@ -77,6 +93,13 @@ def _radial(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def _affine(points: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones((len(points), 1)), points], axis=1)
+
+
+def _dynamic_basis(points: tf.Tensor, centres: np.ndarray) -> tf.Tensor:
+    """Both of the above beside each other, for a tensor of points."""
+    square = tf.reduce_sum((points[:, tf.newaxis] - centres) ** 2, axis=-1)
+    radial = square * tf.math.log(tf.where(square > 0, square, tf.ones_like(square)))
+    return tf.concat([radial, tf.ones_like(points[:, :1]), points], axis=1)
 
 
 def thin_plate_spline_grid(

@@ -1,14 +1,14 @@
 """What every family of transforms can do; each file beside this one defines a family."""
 
 import abc
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
 
 from stn_tf import shape
+from stn_tf.geometry.points import Points, affine_map, base_points, projective_map
 
 
 class Transform(abc.ABC):
@@ -16,6 +16,15 @@ class Transform(abc.ABC):
 
     Convention: theta maps output to input (a backward warp); points are (x, y) or (x, y, z) in
     [-1, 1], y and z pointing down and inwards as the pixels' indices do.
+
+    A family of your own is a subclass: of `MatrixTransform` where matrices tell the whole map.
+    Layers take an instance of it as `transform`, and Keras saves them if the class is registered:
+
+        @keras.saving.register_keras_serializable("my_package")
+        class Rigid(stn_tf.geometry.MatrixTransform):
+            ...
+
+    What its constructor takes, `options` returns.
     """
 
     name: ClassVar[str]
@@ -36,20 +45,31 @@ class Transform(abc.ABC):
         """The theta, float32 `theta_shape`, that maps every point to itself."""
 
     @abc.abstractmethod
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
-        """Maps constant points `[P, d]`; one tensor `[..., P]` for each of the d coordinates."""
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
+        """Maps points `[P, d]`; one tensor `[..., P]` for each of the d coordinates.
 
-    def map_points(self, theta: Any, points: np.ndarray) -> tf.Tensor:
+        The points are a float64 array, or a tensor where P is known only when a graph runs.
+        """
+
+    def map_points(self, theta: Any, points: Points) -> tf.Tensor:
         """Returns where `points` `[P, d]` read the input: `[..., P, d]`, float32 or wider."""
-        return tf.stack(self._map(self.check(theta), np.asarray(points, np.float64)), axis=-1)
+        if not tf.is_tensor(points):
+            points = np.asarray(points, np.float64)
+        return tf.stack(self._map(self.check(theta), points), axis=-1)
 
-    def grid(self, theta: Any, size: Sequence[int], *, align_corners: bool = False) -> tf.Tensor:
-        """Returns where each output pixel reads the input: `[..., *size, d]`."""
-        size = shape.check_size("size", size, self.dimensions)
+    def grid(
+        self, theta: Any, size: Sequence[int] | tf.Tensor, *, align_corners: bool = False
+    ) -> tf.Tensor:
+        """Returns where each output pixel reads the input: `[..., *size, d]`.
+
+        The size may be an integer tensor, where it is known only when a graph runs.
+        """
+        size = shape.check_dynamic_size("size", size, self.dimensions)
         points = self.map_points(theta, base_points(size, align_corners=align_corners))
         leading = tf.shape(points)[:-2]
-        grid = tf.reshape(points, tf.concat([leading, [*size, self.dimensions]], axis=0))
-        grid.set_shape([*points.shape[:-2], *size, self.dimensions])
+        grid = tf.reshape(points, tf.concat([leading, size, [self.dimensions]], axis=0))
+        known = [None] * self.dimensions if tf.is_tensor(size) else size
+        grid.set_shape([*points.shape[:-2], *known, self.dimensions])
         return grid
 
     def check(self, theta: Any) -> tf.Tensor:
@@ -60,12 +80,28 @@ class Transform(abc.ABC):
         return tf.cast(theta, tf.float32) if theta.dtype.size < 4 else theta
 
     def options(self) -> dict[str, Any]:
-        """The keyword arguments that make this transform again, for `get_config`."""
+        """The keyword arguments that make this transform again."""
         return {}
+
+    def get_config(self) -> dict[str, Any]:
+        """The options, under the name that Keras asks for."""
+        return self.options()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Returns the transform of these options."""
+        return cls(**config)
 
 
 class MatrixTransform(Transform):
-    """A family whose maps are matrices, closed under composition and inversion."""
+    """A family whose maps are matrices, closed under composition and inversion.
+
+    Attributes:
+        affine: Whether the last row of every matrix is (0, ..., 0, 1). Where it is not, points
+            are divided by what that row gives, and a matrix may have any scale.
+    """
+
+    affine: ClassVar[bool] = False
 
     @abc.abstractmethod
     def matrix(self, theta: Any) -> tf.Tensor:
@@ -75,38 +111,8 @@ class MatrixTransform(Transform):
     def from_matrix(self, matrix: tf.Tensor) -> tf.Tensor:
         """Returns the theta of matrices that belong to the family."""
 
-
-def base_points(size: Sequence[int], *, align_corners: bool = False) -> np.ndarray:
-    """Returns the normalised coordinates of every output pixel, `[P, d]` float64, x fastest."""
-    axes = []
-    for length in size:
-        index = np.arange(length, dtype=np.float64)
-        if align_corners:
-            axes.append(2.0 * index / (length - 1) - 1.0 if length > 1 else index * 0.0)
-        else:
-            axes.append((2.0 * index + 1.0) / length - 1.0)
-    planes = np.meshgrid(*axes, indexing="ij")
-    return np.stack([plane.reshape(math.prod(size)) for plane in reversed(planes)], axis=-1)
-
-
-def affine_map(rows: Sequence[Sequence[tf.Tensor]], points: np.ndarray) -> list[tf.Tensor]:
-    """Applies rows of coefficients `[...]`, the last one added, to constant points `[P, d]`.
-
-    Sums of products rather than a matrix product: exact for the identity, and never in TF32.
-    """
-    coordinates = []
-    for *factors, shift in rows:
-        columns = [tf.constant(points[:, axis], shift.dtype) for axis in range(len(factors))]
-        total = factors[0][..., tf.newaxis] * columns[0]
-        for factor, column in zip(factors[1:], columns[1:], strict=True):
-            total += factor[..., tf.newaxis] * column
-        coordinates.append(total + shift[..., tf.newaxis])
-    return coordinates
-
-
-def homogeneous(rows: Sequence[Sequence[tf.Tensor]]) -> tf.Tensor:
-    """Stacks affine rows of coefficients `[...]` and appends the row (0, ..., 0, 1)."""
-    one = tf.ones_like(rows[0][0])
-    zero = tf.zeros_like(one)
-    last = [zero] * (len(rows[0]) - 1) + [one]
-    return tf.stack([tf.stack(list(row), axis=-1) for row in [*rows, last]], axis=-2)
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
+        matrix = self.matrix(theta)
+        count = self.dimensions + 1
+        rows = [[matrix[..., row, column] for column in range(count)] for row in range(count)]
+        return affine_map(rows[:-1], points) if self.affine else projective_map(rows, points)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry.transform import MatrixTransform, affine_map, homogeneous
+from stn_tf.geometry.points import Points, affine_map, homogeneous
+from stn_tf.geometry.transform import MatrixTransform
 
 
 class Affine3D(MatrixTransform):
@@ -13,6 +14,7 @@ class Affine3D(MatrixTransform):
 
     name = "affine-3d"
     dimensions = 3
+    affine = True
     parameters = ("xx", "xy", "xz", "tx", "yx", "yy", "yz", "ty", "zx", "zy", "zz", "tz")
     theta_shape = (3, 4)
 
@@ -22,7 +24,7 @@ class Affine3D(MatrixTransform):
     def _rows(self, theta: tf.Tensor) -> list[list[tf.Tensor]]:
         return [[theta[..., row, column] for column in range(4)] for row in range(3)]
 
-    def _map(self, theta: tf.Tensor, points: np.ndarray) -> list[tf.Tensor]:
+    def _map(self, theta: tf.Tensor, points: Points) -> list[tf.Tensor]:
         return affine_map(self._rows(theta), points)
 
     def matrix(self, theta: Any) -> tf.Tensor:

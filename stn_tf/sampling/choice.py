@@ -1,7 +1,11 @@
 """Which sampler computes: the compiled one, or the one in stock operations."""
 
 import contextlib
+import dataclasses
+import gc
 import os
+import warnings
+import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +15,21 @@ from tensorflow.python.ops import control_flow_util
 
 VARIABLE = "STN_TF_SAMPLER"
 _CHOICES = ("native", "portable")
-_asked: ContextVar[bool | None] = ContextVar("stn_tf_native_sampler", default=None)
+
+
+@dataclasses.dataclass
+class _Block:
+    """A `with native_sampler(...)`, and whether anything sampled inside."""
+
+    use: bool
+    outer: "_Block | None"
+    sampled: bool = False
+
+
+_block: ContextVar[_Block | None] = ContextVar("stn_tf_native_sampler", default=None)
+# Graphs that the samplers were traced into, by which: with stock operations for want of a choice.
+_portable_graphs: weakref.WeakSet[Any] = weakref.WeakSet()
+_native_graphs: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 @contextlib.contextmanager
@@ -27,14 +45,25 @@ def native_sampler(use: bool = True) -> Iterator[None]:
     the library is missing it is always the one in stock operations. In steps of several replicas
     it belongs inside the replica's function, which TensorFlow may trace in a thread of its own.
 
+    A function keeps the sampler that it was traced with. The block warns (UserWarning) where it
+    certainly changed nothing: nothing sampled was called or traced inside, and every function
+    that samples was traced before, outside of such a block.
+
     Args:
         use: False has the sampler in stock operations compute, eager calls included.
     """
-    token = _asked.set(bool(use))
-    try:
+    with _asking(bool(use)) as block:
         yield
-    finally:
-        _asked.reset(token)
+    if use and not block.sampled and _only_portable_functions():
+        # The caller of `with`, beyond this generator and contextlib.
+        warnings.warn(
+            "`native_sampler()` changed nothing: no sampler was called or traced inside, and "
+            "functions traced before keep the one in stock operations. Trace them inside: "
+            "call model.compile(...) before the block, or inside "
+            "model.make_train_function(force=True) or model.make_predict_function(force=True).",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager
@@ -43,13 +72,51 @@ def preferred_sampler() -> Iterator[None]:
 
     For graphs that are run here and never saved.
     """
-    with native_sampler(wish() is not False):
+    with _asking(wish() is not False):
         yield
+
+
+@contextlib.contextmanager
+def _asking(use: bool) -> Iterator[_Block]:
+    block = _Block(use, _block.get())
+    token = _block.set(block)
+    try:
+        yield block
+    finally:
+        _block.reset(token)
+
+
+def _only_portable_functions() -> bool:
+    from stn_tf import native
+
+    if native.load_error() is not None or not _portable_graphs or _native_graphs:
+        return False
+    # Graphs are in cycles: those that nobody can run any more must not count.
+    gc.collect()
+    return bool(_portable_graphs)
 
 
 def use_native(images: tf.Tensor, points: tf.Tensor) -> bool:
     """Whether the compiled sampler computes this call."""
-    return refusal(images.dtype, points.dtype, images.device) is None
+    native = refusal(images.dtype, points.dtype, images.device) is None
+    block = _block.get()
+    while block is not None:
+        block.sampled = True
+        block = block.outer
+    if not tf.executing_eagerly() and not in_xla():
+        if native:
+            _native_graphs.add(_outermost_graph())
+        elif wish() is None:
+            _portable_graphs.add(_outermost_graph())
+    return native
+
+
+def _outermost_graph() -> Any:
+    """The graph of the function that is called from Python, around functions and branches."""
+    graph: Any = tf.compat.v1.get_default_graph()
+    while hasattr(getattr(graph, "outer_graph", None), "outer_graph"):
+        graph = graph.outer_graph
+    return graph
 
 
 def refusal(images: tf.DType, points: tf.DType, device: str = "") -> str | None:
@@ -76,9 +143,9 @@ def wish() -> bool | None:
     Raises:
         ValueError: If the environment variable holds anything but `native` or `portable`.
     """
-    asked = _asked.get()
-    if asked is not None:
-        return asked
+    block = _block.get()
+    if block is not None:
+        return block.use
     variable = os.environ.get(VARIABLE)
     if not variable:
         return None

@@ -29,8 +29,10 @@ def grid_sample(
     are the centres of the first and last pixel, `(x + 1) / 2 * (W - 1)`; with False they are the
     outer edges, `((x + 1) * W - 1) / 2`. Values equal ONNX GridSample's. NaN and infinite
     points read as outside, and a point within float rounding of a pixel's centre is on it, so
-    that the identity is exact. Arithmetic is float32 or wider, whatever the images are. The
-    gradient at a pixel's centre is the one to its right; that of `nearest` to the grid is zero.
+    that the identity is exact. Arithmetic is float32 or wider, whatever the images are, and so
+    are the sums of gradients; the compiled sampler rounds points in float64 to float32, unless
+    the images are float64. The gradient at a pixel's centre is the one to its right; that of
+    `nearest` to the grid is zero.
 
     Args:
         images: `[N, H, W, C]` or `[N, D, H, W, C]`; float16, bfloat16, float32 or float64.
@@ -53,8 +55,9 @@ def grid_sample(
     check_options(kernel, padding)
     images, grid = tf.convert_to_tensor(images), tf.convert_to_tensor(grid)
     _check(images, grid)
-    if choice.use_native(images, grid):
-        return native.sample(images, grid, kernel, padding, bool(align_corners))
+    rounded = native.points_for(images, grid)
+    if choice.use_native(images, rounded):
+        return native.sample(images, rounded, kernel, padding, bool(align_corners))
 
     def sample(images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
         return portable.sample(images, grid, kernel, padding, bool(align_corners))

@@ -5,6 +5,8 @@ from typing import TypeGuard
 
 import tensorflow as tf
 
+from stn_tf.geometry.affine import Affine
+from stn_tf.geometry.projective import Projective
 from stn_tf.geometry.transform import MatrixTransform, Transform
 
 
@@ -19,6 +21,11 @@ def sample(
     )
 
 
+def points_for(images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """Returns points, or thetas, no wider than the kernels take them for such images."""
+    return points if images.dtype == tf.float64 else tf.cast(points, tf.float32)
+
+
 def fuses(family: Transform) -> TypeGuard[MatrixTransform]:
     """Whether the grid of a transform need not be made: it is computed while sampling."""
     return family.dimensions == 2 and isinstance(family, MatrixTransform)
@@ -29,9 +36,13 @@ def matrix(family: MatrixTransform, theta: tf.Tensor) -> tuple[str, tf.Tensor]:
 
     `affine` with `[..., 2, 3]`, or `projective` with `[..., 8]`.
     """
-    if family.name in ("affine", "projective"):
+    # A subclass may mean something else by its theta.
+    if type(family) in (Affine, Projective):
         return family.name, theta
-    return "affine", family.matrix(theta)[..., :2, :]
+    matrices = family.matrix(theta)
+    if family.affine:
+        return "affine", matrices[..., :2, :]
+    return "projective", Projective().from_matrix(matrices)
 
 
 def warp(

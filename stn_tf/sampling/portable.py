@@ -31,7 +31,9 @@ def sample(
         axes.append(_taps(pixels, size, kernel, padding, align_corners))
 
     # Rows of one image, so that an int32 index is enough for batches of any size.
+    # Cast before they are gathered, so that their gradients are summed in float32 too.
     rows = tf.reshape(images, tf.stack([shape[0], tf.reduce_prod(shape[1:-1]), shape[-1]]))
+    rows = tf.cast(rows, compute)
     total = tf.constant(0.0, compute)
     for taps in itertools.product(*axes):
         index, weight = taps[0]
@@ -39,7 +41,7 @@ def sample(
             index = index * shape[axis + 1] + taps[axis][0]
             weight = weight * taps[axis][1]
         values = tf.gather(rows, index, batch_dims=1)
-        total += weight[..., tf.newaxis] * tf.cast(values, compute)
+        total += weight[..., tf.newaxis] * values
     output = tf.cast(total, images.dtype)
     output.set_shape([*grid.shape[:-1], images.shape[-1]])
     return output

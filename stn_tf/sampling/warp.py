@@ -8,20 +8,23 @@ import tensorflow as tf
 
 from stn_tf import shape
 from stn_tf.geometry import Transform, get_transform
+from stn_tf.geometry.families import is_ours
 from stn_tf.geometry.transform import MatrixTransform
 from stn_tf.sampling import choice, native
 from stn_tf.sampling.grid_sample import check_options, grid_sample
 
 _FLOATING = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 # The attribute `_implements` of the function of a warp by matrices in every graph: this name, a
-# space, JSON. It takes images and what `native.matrix` returns, and has a `grid_sample` inside.
+# space, JSON. It takes images and what `native.matrix` returns, and has a `grid_sample` inside. The
+# `transform` in the JSON is a name of ours: a family of a user's is the `affine` or `projective`
+# that its matrices are.
 IMPLEMENTS = "stn_tf.warp"
 
 
 def warp(
     images: Any,
     theta: Any,
-    size: Sequence[int],
+    size: Sequence[int] | tf.Tensor,
     *,
     transform: str | Transform = "affine",
     kernel: str = "bilinear",
@@ -33,18 +36,24 @@ def warp(
 
     Convention: theta maps output to input, as in `stn_tf.geometry`; pixels as in `grid_sample`.
 
+    Where matrices tell the whole map and the size is known, no grid is made in memory. Several
+    crops of an image are one `grid_sample`: the image is not repeated.
+
     Args:
         images: `[N, H, W, C]`, or `[N, D, H, W, C]` for `affine-3d`; floating-point.
-        theta: `[N, *theta]`, float: the parameters of `transform`, one set an image.
-        size: Output height and width in pixels (depth first for volumes).
-        transform: One of `stn_tf.geometry.TRANSFORMS`.
+        theta: `[N, *theta]`, float: the parameters of `transform`, one set an image; or
+            `[N, K, *theta]` for K crops of each. The compiled sampler rounds float64 to float32,
+            unless the images are float64.
+        size: Output height and width in pixels (depth first for volumes); also as an integer
+            tensor, where they are known only when a graph runs.
+        transform: One of `stn_tf.geometry.TRANSFORMS`, or a `Transform`.
         kernel: `bilinear`, `nearest` or `bicubic`.
         padding: `zeros`, `border` or `reflection`.
         align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
         **options: The options of the transform: `control_points`, `regularisation` of `tps`.
 
     Returns:
-        `[N, *size, C]` in the dtype of `images`.
+        `[N, *size, C]`, or `[N, K, *size, C]`, in the dtype of `images`.
 
     Raises:
         ValueError: If a shape, size or choice is wrong.
@@ -55,20 +64,44 @@ def warp(
     check_options(kernel, padding)
     family = get_transform(transform, **options)
     images, theta = tf.convert_to_tensor(images), family.check(theta)
+    shape.check_floating("images", images)
+    rank = len(family.theta_shape)
+    one = ", ".join(map(str, family.theta_shape))
+    shape.check_rank("theta", theta, (rank + 1, rank + 2), f"[N, {one}] or [N, K, {one}]")
+    size = shape.check_dynamic_size("size", size, family.dimensions)
     if not (
         native.fuses(family)
+        and not tf.is_tensor(size)
         and images.shape.rank == 4
-        and theta.shape[: -len(family.theta_shape)].is_compatible_with(images.shape[:1])
+        and theta.shape[:-rank].is_compatible_with(images.shape[:1])
         and images.dtype in _FLOATING
     ):
         grid = family.grid(theta, size, align_corners=align_corners)
-        return grid_sample(
+        return sample_crops(
             images, grid, kernel=kernel, padding=padding, align_corners=align_corners
         )
-    size = shape.check_size("size", size, family.dimensions)
-    if choice.use_native(images, theta):
-        return native.warp(images, theta, size, family, kernel, padding, bool(align_corners))
+    rounded = native.points_for(images, theta)
+    if choice.use_native(images, rounded):
+        return native.warp(images, rounded, size, family, kernel, padding, bool(align_corners))
     return _by_matrix(images, theta, size, family, kernel, padding, bool(align_corners))
+
+
+def sample_crops(images: tf.Tensor, grid: tf.Tensor, **semantics: Any) -> tf.Tensor:
+    """Samples at one grid an image as `grid_sample` does, or at grids `[N, K, ..., d]`.
+
+    K grids of an image are one grid, K times as high.
+    """
+    known, rank = grid.shape, images.shape.rank
+    if rank is None or known.rank != rank + 1:
+        return grid_sample(images, grid, **semantics)
+    sizes = tf.shape(grid)
+    tall = tf.reshape(grid, tf.concat([sizes[:1], sizes[1:2] * sizes[2:3], sizes[3:]], axis=0))
+    height = None if None in known[1:3] else known[1] * known[2]
+    tall.set_shape([known[0], height, *known[3:]])
+    sampled = grid_sample(images, tall, **semantics)
+    crops = tf.reshape(sampled, tf.concat([sizes[:-1], tf.shape(images)[-1:]], axis=0))
+    crops.set_shape([*known[:-1], images.shape[-1]])
+    return crops
 
 
 def _by_matrix(
@@ -96,5 +129,6 @@ def _by_matrix(
         return sample(images, matrix)
     # As `grid_sample` does: a function of its own, by which an exporter knows that there need not
     # be a grid.
-    text = json.dumps({"transform": family.name, "size": list(size), **semantics})
+    label = family.name if is_ours(family) else name
+    text = json.dumps({"transform": label, "size": list(size), **semantics})
     return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {text}")(images, matrix)
