@@ -33,7 +33,8 @@ def command(
     """Draw where an exported model looks.
 
     DIR is what `stn-tf export` wrote, IMAGES as for `stn-tf predict`. Each image is drawn with the
-    sampling grid of the first spatial transformer, beside the crop and the class.
+    sampling grid of the first spatial transformer that reads it, beside the crops and what the
+    model says.
 
     \b
     Example:

@@ -41,12 +41,15 @@ def command(
     """Run an exported model over images.
 
     DIR is what `stn-tf export` wrote. IMAGES are image files, folders of them, and .npy or .npz
-    arrays of the model's size (uint8, or floats in 0..1). Of an .npz the array `images` is read,
-    else `x`, else its only array of images; `labels` or `y` give the error.
+    arrays: as the model takes them, or uint8 pixels of its size, channels last. Of an .npz the
+    array `images` is read, else `x`, else its only array of images; `labels` or `y` give the error
+    of a classifier.
 
-    Writes for each image its class, probability, theta and the corners of the crop in the pixels
-    of the image file. Image files that cannot be decoded are listed, and the exit status is 1; the
-    others are written all the same.
+    Writes for each image what the task of the model says: the class and its probability (or all
+    classes of 0.5 and more, highest first, with `|` between them in .csv), or else the model's own
+    outputs; then theta and the corners of the crop in the pixels of the image file. Image files
+    that cannot be decoded are listed, and the exit status is 1; the others are written all the
+    same.
 
     \b
     Examples:
@@ -74,6 +77,7 @@ def command(
             "model": str(version_dir),
             "engine": loaded.name,
             "seconds": summary.seconds,
+            "left_out": summary.left_out,
             "unreadable": [{"file": str(path), "why": why} for path, why in summary.unreadable],
         }
         click.echo(json.dumps(result, indent=2))
@@ -83,6 +87,8 @@ def command(
         click.echo(
             f"{summary.output}: {summary.images} images{error} ({loaded.name}, {rate:,.0f}/s)"
         )
+    for name, why in summary.left_out.items():
+        click.echo(f"Left out: `{name}` {why}.", err=True)
     for path, why in summary.unreadable:
         click.echo(f"Cannot read {click.format_filename(path)}: {why}", err=True)
     bad = len(summary.unreadable)

@@ -38,8 +38,6 @@ _TYPES: dict[int, str] = {
     TensorProto.STRING: "TYPE_STRING",
     TensorProto.BFLOAT16: "TYPE_BF16",
 }
-# Triton's classification extension ranks the numbers of these; `class` has no classes to rank.
-_RANKED = ("logits", "probabilities")
 
 
 def write_model_repository(
@@ -96,8 +94,11 @@ def write_model_repository(
     model = read(version_dir / ONNX_FILE)
     has_manifest = (version_dir / MANIFEST_FILE).exists()
     manifest = read_manifest(version_dir) if has_manifest else None
-    classes = manifest.classes if manifest else ()
-    fields = _config(model, name, max_batch_size, queue_delay_microseconds, classes)
+    interface = manifest.interface if manifest else None
+    classes = interface.class_names if interface else ()
+    # Triton's classification extension ranks their numbers; `class` has no classes to rank.
+    ranked = (*interface.named("logits"), *interface.named("probabilities")) if interface else ()
+    fields = _config(model, name, max_batch_size, queue_delay_microseconds, len(classes), ranked)
     # ONNX Runtime uses all processors for one image: more copies would get in each other's way.
     fields["instance_group"] = [{"count": instances}]
     if op_library is not None:
@@ -121,13 +122,18 @@ def write_model_repository(
 
 
 def _config(
-    model: onnx.ModelProto, name: str, largest: int, delay: int, classes: tuple[str, ...]
+    model: onnx.ModelProto,
+    name: str,
+    largest: int,
+    delay: int,
+    classes: int,
+    ranked: tuple[str, ...],
 ) -> dict[str, Value]:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_tensor(value) for value in model.graph.input if value.name not in weights]
     outputs = [_tensor(value) for value in model.graph.output]
     for output in outputs:
-        if output["name"] in _RANKED and output["dims"] == [len(classes)]:
+        if output["name"] in ranked and output["dims"] == [classes]:
             output["label_filename"] = LABELS_FILE
     # No `optimization`: the backend's default is every optimisation of ONNX Runtime.
     fields: dict[str, Value] = {

@@ -8,6 +8,7 @@ from stn_tf.errors import ModelError
 from stn_tf.export.inspection.onnx import inspect_onnx
 from stn_tf.export.inspection.result import FileInspection, Inspection, Notice
 from stn_tf.export.manifest import MANIFEST_FILE, Manifest, hashes, read_manifest
+from stn_tf.interface import InputSpec, words
 
 _ONNX, _KERAS, _SAVED_MODEL = ".onnx", ".keras", "saved_model.pb"
 _EXPECTED = "an .onnx file, a .keras file, a SavedModel or a version directory of `stn-tf export`"
@@ -93,11 +94,15 @@ def _folder(folder: Path) -> Inspection:
 
 
 def _provenance(manifest: Manifest) -> dict[str, str]:
-    error = manifest.error_percent
+    error, interface = manifest.error_percent, manifest.interface
+    classes = interface.class_names
     found = {
         "experiment": manifest.experiment,
         "model": manifest.model,
-        "classes": str(len(manifest.classes)),
+        "task": interface.task,
+        **{f"input {spec.name}": _input(spec) for spec in interface.inputs},
+        "classes": str(len(classes) or ""),
+        "class names": ", ".join(classes),
         "error_percent": "" if error is None else f"{error:g}",
         "created": manifest.created.isoformat(),
         **{f"version of {name}": version for name, version in manifest.versions.items()},
@@ -106,6 +111,21 @@ def _provenance(manifest: Manifest) -> dict[str, str]:
         worst = max(row.largest_difference for row in manifest.parity)
         found["largest_difference"] = f"{worst:.1e}"
     return {name: value for name, value in found.items() if value}
+
+
+def _input(spec: InputSpec) -> str:
+    """What an input takes, such as `float32 [?, 28, 28, 1], NHWC, grayscale, 0..1, letterbox`."""
+    told = [f"{spec.dtype} {words(spec.shape)}"]
+    if spec.is_image:
+        span = spec.value_range
+        told += [spec.layout or "", spec.color_space or ""]
+        told.append("range unknown" if span is None else f"{span[0]:g}..{span[1]:g}")
+        for name, numbers, plain in (("mean", spec.mean, (0.0,)), ("std", spec.std, (1.0,))):
+            if numbers != plain:
+                told.append(f"{name} {' '.join(f'{number:g}' for number in numbers)}")
+        if spec.decodable and spec.size != (None, None):
+            told.append(spec.resize)
+    return ", ".join(word for word in told if word)
 
 
 def _changes(folder: Path, manifest: Manifest) -> list[Notice]:

@@ -1,6 +1,6 @@
 """Batch jobs over files.
 
-predict          a row for each image: class, probability, theta, corners
+predict          a row for each image: what the model's task says, theta, corners
 find_inputs      the images in files, folders and arrays
 """
 

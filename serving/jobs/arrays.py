@@ -6,11 +6,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
 from stn_tf.errors import DataError, InputError
+from stn_tf.interface import InputSpec, numpy_dtype, words
+from stn_tf.serving.models.engine import can_cast
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 _IMAGE_NAMES = ("images", "x")
@@ -38,6 +40,9 @@ class ArrayFile:
         images: Number of images.
         single: Whether the file holds one image without a batch axis.
         labels: Index of the true class of each image, None when the file has no labels.
+        spec: The model's input.
+        pixels: Whether they are pixels of 0..255, channels last, and not yet what the model takes.
+        channel: Where the axis of one channel is to be added; None where there is one.
     """
 
     path: Path
@@ -45,12 +50,15 @@ class ArrayFile:
     images: int
     single: bool
     labels: np.ndarray | None
+    spec: InputSpec
+    pixels: bool
+    channel: int | None
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
-        """Yields float32 images `[n, height, width]` or `[n, height, width, channels]` in 0..1.
+        """Yields images as the model takes them.
 
         Raises:
-            InputError: If floats leave 0..1.
+            InputError: If they leave the model's range.
             DataError: If the file's values cannot be read.
         """
         try:
@@ -64,34 +72,34 @@ class ArrayFile:
         if self.single:
             values = values[None]
         for start in range(0, len(values), size):
-            yield self._unit_range(values[start : start + size])
+            yield self._fitted(values[start : start + size])
 
-    def _unit_range(self, values: np.ndarray) -> np.ndarray:
-        if values.dtype == np.uint8:
-            return values.astype(np.float32) / np.float32(255)
-        values = values.astype(np.float32)
-        # Negated, so that NaN fails too.
-        if not ((values >= 0) & (values <= 1)).all():
-            raise InputError(
-                f"`{self.path}` must hold floats in 0..1 (or uint8 in 0..255), "
-                f"but its {_values_seen(values)}. Scale the images as in training."
-            )
-        return values
+    def _fitted(self, values: np.ndarray) -> np.ndarray:
+        if self.channel is not None:
+            values = np.expand_dims(values, self.channel)
+        if self.pixels:
+            return self.spec.from_pixels(values)
+        self.spec.check_range(values, f"`{self.path}`")
+        return np.ascontiguousarray(values, numpy_dtype(self.spec.dtype))
 
 
-def open_array(path: Path, image_shape: Shape, classes: Sequence[str]) -> ArrayFile:
+def open_array(path: Path, spec: InputSpec, classes: Sequence[str] | None) -> ArrayFile:
     """Reads the header of an `.npy` or `.npz` file and holds it against the model.
+
+    An array is as the model takes it, or, where image files can be its input, of uint8 pixels in
+    0..255 with channels last. One channel needs no axis.
 
     Of an `.npz` the array `images`, else `x`, else the only one that can be images is taken, and
     `labels` or `y`, class indices or names, are the true classes.
 
     Args:
         path: The file.
-        image_shape: Height, width and channels that the model reads.
-        classes: The model's classes.
+        spec: The model's input.
+        classes: The model's classes; None where labels mean nothing.
 
     Raises:
         InputError: If dtype or shape do not fit the model.
+        ModelError: If they are pixels, and what becomes of them is unknown.
         DataError: If the file is not what its name says.
     """
     try:
@@ -109,21 +117,16 @@ def open_array(path: Path, image_shape: Shape, classes: Sequence[str]) -> ArrayF
                         with archive.open(member) as file:
                             headers[name] = _header(file)
                         _check_length(member.file_size, *headers[name])
-            labels = _labels(path, headers)
+            labels = None if classes is None else _labels(path, headers)
     except _UNREADABLE as error:
         raise DataError(f"`{path}` cannot be read: {_one_line(error)}") from error
-    chosen = _image_array(path, headers)
+    chosen = _image_array(path, headers, spec)
     shape, dtype = headers[chosen]
     what = f"`{path}`" if chosen is None else f"Array `{chosen}` of `{path}`"
-    if dtype != np.uint8 and dtype.kind != "f":
-        raise InputError(
-            f"{what} must hold uint8 in 0..255 or floats in 0..1, but its dtype is {dtype}. "
-            "Convert it with `array.astype('uint8')`."
-        )
-    single, images = _fit(what, shape, image_shape)
-    if labels is not None:
-        labels = _class_indices(path, labels, images, classes)
-    return ArrayFile(path, chosen, images, single, labels)
+    fit = _fit(what, shape, dtype, spec)
+    if labels is not None and classes is not None:
+        labels = _class_indices(path, labels, fit.images, classes)
+    return ArrayFile(path, chosen, fit.images, fit.single, labels, spec, fit.pixels, fit.channel)
 
 
 def _header(file: IO[bytes]) -> tuple[Shape, np.dtype]:
@@ -144,7 +147,9 @@ def _check_length(size: int, shape: Shape, dtype: np.dtype) -> None:
         raise ValueError(f"it is cut off: {size} bytes of more than {needed}.")
 
 
-def _image_array(path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]) -> str | None:
+def _image_array(
+    path: Path, headers: dict[str | None, tuple[Shape, np.dtype]], spec: InputSpec
+) -> str | None:
     if None in headers:
         return None
     for name in _IMAGE_NAMES:
@@ -153,7 +158,7 @@ def _image_array(path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]) 
     fitting = [
         name
         for name, (shape, dtype) in headers.items()
-        if len(shape) >= 2 and (dtype == np.uint8 or dtype.kind == "f")
+        if len(shape) >= 2 and (dtype == np.uint8 or _can_be(dtype, spec))
     ]
     if len(fitting) == 1:
         return fitting[0]
@@ -164,22 +169,69 @@ def _image_array(path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]) 
     )
 
 
-def _fit(what: str, shape: Shape, image_shape: Shape) -> tuple[bool, int]:
-    height, width, channels = image_shape
-    single = [image_shape, image_shape[:2]] if channels == 1 else [image_shape]
-    if shape in single:
-        return True, 1
-    if len(shape) >= 1 and shape[1:] in single:
-        if shape[0] == 0:
-            raise InputError(f"{what} must hold at least one image, but its shape is [0, ...].")
-        return False, shape[0]
-    form = f"[N, {height}, {width}, {channels}]" + (
-        f" or [N, {height}, {width}]" if channels == 1 else ""
-    )
+class _Fit(NamedTuple):
+    single: bool
+    images: int
+    pixels: bool
+    channel: int | None
+
+
+def _fit(what: str, shape: Shape, dtype: np.dtype, spec: InputSpec) -> _Fit:
+    """How an array becomes the model's input: as it is where that is possible, else as pixels."""
+    forms = [(False, spec.shape[1:])] if _can_be(dtype, spec) else []
+    if spec.is_image and dtype == np.uint8:
+        forms.append((True, (*spec.size, spec.channels)))
+    if not forms:
+        raise InputError(
+            f"{what} must hold {_types(spec)}, but its dtype is {dtype}. "
+            "Convert it with `array.astype`."
+        )
+    for pixels, image in forms:
+        # The channel, of one, may be left out.
+        channel = len(image) - 1 if pixels or spec.layout == "NHWC" else 0
+        may_lack = spec.is_image and image[channel] == 1
+        for lacks in (False, True) if may_lack else (False,):
+            wanted = image[:channel] + image[channel + 1 :] if lacks else image
+            single = _matches(shape, wanted)
+            if not single and not _matches(shape[1:], wanted):
+                continue
+            if pixels:
+                spec.require_decodable()
+            images = 1 if single else shape[0]
+            if images == 0:
+                raise InputError(f"{what} must hold at least one image, but its shape is [0, ...].")
+            return _Fit(single, images, pixels, channel + 1 if lacks else None)
+    known = [_form(image) for _, image in dict.fromkeys(forms)]
+    if spec.is_image and spec.channels == 1:
+        known.append(_form(spec.size))
     raise InputError(
-        f"{what} must have shape {form}, as the model reads it, but it has shape {list(shape)}. "
-        "Arrays are taken as they are; image files are resized."
+        f"{what} must have shape {' or '.join(dict.fromkeys(known))}, as the model reads it, but "
+        f"it has shape {list(shape)}. Arrays are taken as they are; image files are resized."
     )
+
+
+def _matches(shape: Shape, wanted: Sequence[int | None]) -> bool:
+    return len(shape) == len(wanted) and all(
+        length in (None, given) for given, length in zip(shape, wanted, strict=True)
+    )
+
+
+def _form(image: Sequence[int | None]) -> str:
+    return words(("N", *image))  # type: ignore[arg-type]
+
+
+def _can_be(dtype: np.dtype, spec: InputSpec) -> bool:
+    return can_cast(dtype, numpy_dtype(spec.dtype))
+
+
+def _types(spec: InputSpec) -> str:
+    if not spec.is_image:
+        return spec.dtype
+    kind = numpy_dtype(spec.dtype).kind
+    what = "floats" if kind in "fV" else spec.dtype
+    if spec.limits is not None:
+        what += f" in {spec.limits[0]:g}..{spec.limits[1]:g}"
+    return what if spec.dtype == "uint8" else f"uint8 in 0..255 or {what}"
 
 
 def _labels(path: Path, headers: dict[str | None, tuple[Shape, np.dtype]]) -> np.ndarray | None:
@@ -224,12 +276,6 @@ def _labels_seen(labels: np.ndarray) -> str:
     if labels.dtype.kind in "iuf":
         return f"{labels.dtype} from {labels.min():g} to {labels.max():g}"
     return str(labels.dtype)
-
-
-def _values_seen(values: np.ndarray) -> str:
-    if np.isnan(values).any():
-        return "values include NaN"
-    return f"values go from {values.min():g} to {values.max():g}"
 
 
 def _one_line(error: Exception) -> str:

@@ -4,13 +4,16 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from stn_tf.data.image_file import SUFFIXES, original_pixels, read_header, read_image
+from stn_tf.data.image_file import SUFFIXES, read_for
 from stn_tf.errors import DataError
+from stn_tf.interface import InputSpec
 from stn_tf.serving.jobs.arrays import ARRAY_SUFFIXES, ArrayFile, open_array
+from stn_tf.serving.models.encoded_image import file_pixels
 
 _DECODERS = 4
 
@@ -20,10 +23,11 @@ _Decoded = tuple[np.ndarray, tuple[int, int]] | str
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that fit a model, and where they come from.
+    """Images as a model takes them, and where they come from.
 
     Attributes:
-        images: `[n, H, W, C]` float32 in 0..1.
+        images: `[n, ...]` in the layout, type and range of `spec`; all of one size.
+        spec: The model's input.
         sources: The file of each image.
         indices: `[n]`: which image of its file it is.
         labels: `[n]` class indices, where the file has them, else -1.
@@ -31,6 +35,7 @@ class Batch:
     """
 
     images: np.ndarray
+    spec: InputSpec
     sources: list[str]
     indices: np.ndarray
     labels: np.ndarray
@@ -41,8 +46,7 @@ class Batch:
         moved = np.array(points, np.float32)
         for row, original in enumerate(self.originals):
             if original is not None:
-                height, width = self.images.shape[1:3]
-                moved[row] = original_pixels(points[row], original, (height, width))
+                moved[row] = file_pixels(points[row], original, self.spec)
         return moved
 
 
@@ -52,16 +56,19 @@ class Inputs:
 
     Attributes:
         files: Image files and arrays.
-        shape: Height, width and channels that the model reads.
+        spec: The model's input.
         unreadable: Image files that could not be decoded, with the reason; filled by `batches`.
     """
 
     files: list[Path | ArrayFile]
-    shape: tuple[int, int, int]
+    spec: InputSpec
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """Yields batches of at most `size` images, decoding the next while one is computed."""
+        """Yields batches of at most `size` images, decoding the next while one is computed.
+
+        Where the model takes any size, a batch ends before an image of another one.
+        """
         with ThreadPoolExecutor(_DECODERS) as pool:
             waiting: deque[ArrayFile | list[tuple[Path, Future[_Decoded]]]] = deque()
             for group in self._groups(size):
@@ -94,9 +101,7 @@ class Inputs:
         if isinstance(group, ArrayFile):
             yield from self._array_batches(group, size)
         else:
-            batch = self._decoded([(path, future.result()) for path, future in group])
-            if batch is not None:
-                yield batch
+            yield from self._decoded([(path, future.result()) for path, future in group])
 
     def _array_batches(self, file: ArrayFile, size: int) -> Iterator[Batch]:
         start = 0
@@ -105,7 +110,8 @@ class Inputs:
             indices = np.arange(start, start + count)
             labels = np.full(count, -1) if file.labels is None else file.labels[indices]
             yield Batch(
-                images.reshape(count, *self.shape),
+                images,
+                self.spec,
                 [_text(file.path)] * count,
                 indices,
                 labels,
@@ -115,47 +121,46 @@ class Inputs:
 
     def _decode(self, path: Path) -> _Decoded:
         try:
-            header = read_header(path)
-            return read_image(path, self.shape[:2], self.shape[2]), (header.height, header.width)
+            return read_for(path, self.spec)
         except Exception as error:
             # Beyond `UNREADABLE`, Pillow 12's plugins let a damaged file's struct.error and the
             # like through. One file must not end a job over a million others.
             return " ".join(str(error).split()) or type(error).__name__
 
-    def _decoded(self, results: list[tuple[Path, _Decoded]]) -> Batch | None:
-        images, sources, originals = [], [], []
+    def _decoded(self, results: list[tuple[Path, _Decoded]]) -> Iterator[Batch]:
+        read = []
         for path, result in results:
             if isinstance(result, str):
                 self.unreadable.append((path, result))
-                continue
-            images.append(result[0])
-            sources.append(_text(path))
-            originals.append(result[1])
-        if not images:
-            return None
-        return Batch(
-            np.stack(images).astype(np.float32) / np.float32(255),
-            sources,
-            np.zeros(len(images), np.int64),
-            np.full(len(images), -1),
-            [*originals],
-        )
+            else:
+                read.append((_text(path), *result))
+        for _, run in groupby(read, key=lambda one: one[1].shape):
+            sources, images, originals = zip(*run, strict=True)
+            yield Batch(
+                np.stack(images),
+                self.spec,
+                list(sources),
+                np.zeros(len(images), np.int64),
+                np.full(len(images), -1),
+                list(originals),
+            )
 
 
 def find_inputs(
-    paths: Sequence[Path], shape: tuple[int, int, int], classes: Sequence[str]
+    paths: Sequence[Path], spec: InputSpec, classes: Sequence[str] | None = None
 ) -> Inputs:
     """Finds the images in files and folders, and checks the headers of arrays.
 
     Args:
         paths: Image files, `.npy` and `.npz` files, and folders, searched at any depth for image
             files that are not hidden, in alphabetical order.
-        shape: Height, width and channels that the model reads.
-        classes: The model's classes, for the labels in an `.npz` file.
+        spec: The model's input.
+        classes: The model's classes, for the labels in an `.npz` file; None to leave labels alone.
 
     Raises:
         DataError: If a path does not exist, is no image or array, or a folder holds no image.
         InputError: If an array does not fit the model.
+        ModelError: If image files, or arrays of pixels, cannot become the model's input.
     """
     files: list[Path | ArrayFile] = []
     for path in map(Path, paths):
@@ -174,7 +179,7 @@ def find_inputs(
         elif not path.exists():
             raise DataError(f"`{path}` does not exist. Name image files, folders or arrays.")
         elif path.suffix.lower() in ARRAY_SUFFIXES:
-            files.append(open_array(path, shape, classes))
+            files.append(open_array(path, spec, classes))
         elif path.suffix.lower() in SUFFIXES:
             files.append(path)
         else:
@@ -182,7 +187,9 @@ def find_inputs(
                 f"`{path}` is neither an image file ({', '.join(sorted(SUFFIXES))}) nor an array "
                 f"({', '.join(ARRAY_SUFFIXES)})."
             )
-    return Inputs(files, shape)
+    if any(isinstance(file, Path) for file in files):
+        spec.require_decodable()
+    return Inputs(files, spec)
 
 
 def _text(path: Path) -> str:

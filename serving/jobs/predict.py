@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from stn_tf.errors import DataError
-from stn_tf.export.manifest import Manifest
+from stn_tf.interface import ModelInterface
+from stn_tf.serving.jobs.columns import RowColumns
 from stn_tf.serving.jobs.inputs import Batch, find_inputs
 from stn_tf.serving.jobs.rows import row_writer
+from stn_tf.serving.models import answers
 from stn_tf.serving.models.engine import Engine
 
 
@@ -24,6 +26,7 @@ class Summary:
         unreadable: Image files that could not be decoded, with the reason.
         error_percent: Of the images whose class is known (labels in an `.npz`), if any is.
         seconds: From the first image to the last row.
+        left_out: Outputs of which nothing was written, with the reason.
     """
 
     output: Path
@@ -31,6 +34,7 @@ class Summary:
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     error_percent: float | None = None
     seconds: float = 0.0
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def predict(
@@ -43,14 +47,18 @@ def predict(
 ) -> Summary:
     """Runs a model over images and writes a row for each.
 
-    The columns are source, index (of the image in its file), class, probability, and for a model
-    with a transformer theta and corners: where the crop's corners lie in the image file, (x, y) in
-    its pixels, from top left clockwise.
+    The columns are source, index (of the image in its file), what the task of the model says,
+    and for a model with a transformer theta and corners: where the crop's corners lie in the image
+    file, (x, y) in its pixels, from top left clockwise. The task says:
+
+        classification, binary    class, and its probability
+        multilabel                classes, those of 0.5 and more, highest first
+        others                    the model's own outputs, by name
 
     Args:
         engine: The model, from `load_engine`.
-        inputs: Image files, folders, `.npy` and `.npz` files. Image files are fitted as in
-            training, arrays must have the model's size: uint8, or floats in 0..1.
+        inputs: Image files, folders, `.npy` and `.npz` files. Image files are fitted as the
+            model's interface says, arrays are as it takes them, or uint8 pixels of its size.
         output: A `.jsonl`, `.csv` or `.parquet` file; it appears when all rows are there.
         batch_size: Images that are computed at once.
         probabilities: Whether to add the probabilities of all classes.
@@ -58,22 +66,26 @@ def predict(
     Raises:
         ValueError: If `output` or `batch_size` cannot be.
         DataError: If an input does not exist or holds no image, or no image could be decoded.
-        InputError: If an array does not fit the model. Nothing is written.
+        InputError: If an array does not fit the model, or the rows do not fit the format. Nothing
+            is written.
+        ModelError: If image files cannot become the model's input, or it says nothing of single
+            images.
     """
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, but it is {batch_size}.")
-    size = engine.manifest.images
-    classes = engine.manifest.classes
-    found = find_inputs(inputs, (size.height, size.width, size.channels), classes)
+    interface = engine.manifest.interface
+    classifies = interface.task in answers.CLASSIFIES
+    found = find_inputs(inputs, engine.input, interface.class_names if classifies else None)
+    columns = RowColumns(engine.manifest, probabilities=probabilities)
     start, count, known, wrong = time.perf_counter(), 0, 0, 0
-    with row_writer(output, classes) as writer:
-        for batch in found.batches(batch_size):
+    with row_writer(output) as writer:
+        for batch in found.batches(min(batch_size, engine.input.shape[0] or batch_size)):
             outputs = engine.run(batch.images)
-            writer.write(_columns(batch, outputs, engine.manifest, probabilities))
-            labelled = batch.labels >= 0
+            writer.write(columns.of(batch, outputs))
             count += len(batch.images)
-            known += int(labelled.sum())
-            wrong += int(np.sum(outputs["class"][labelled] != batch.labels[labelled]))
+            if classifies:
+                seen, missed = _errors(interface, batch, outputs)
+                known, wrong = known + seen, wrong + missed
     if count == 0:
         path, reason = found.unreadable[0]
         raise DataError(
@@ -86,34 +98,17 @@ def predict(
         found.unreadable,
         100.0 * wrong / known if known else None,
         time.perf_counter() - start,
+        columns.left_out,
     )
 
 
-def _columns(
-    batch: Batch, outputs: dict[str, np.ndarray], manifest: Manifest, probabilities: bool
-) -> dict[str, Sequence[str] | np.ndarray]:
-    classes = manifest.classes
-    input_size = manifest.samplers[0].input_size if manifest.samplers else None
-    picked = outputs["class"]
-    columns: dict[str, Sequence[str] | np.ndarray] = {
-        "source": batch.sources,
-        "index": batch.indices,
-        "class": [classes[index] for index in picked],
-        "probability": np.take_along_axis(outputs["probabilities"], picked[:, None], axis=1)[:, 0],
-    }
-    # Sorted, because each engine has an order of its own: theta, corners, theta_2, corners_2, ...
-    for theta in sorted((name for name in outputs if name.startswith("theta")), key=_number):
-        corners = theta.replace("theta", "corners")
-        columns[theta] = outputs[theta].reshape(len(batch.images), -1)
-        # Others may read feature maps or crops: their corners stay in pixels of what they read.
-        reads_images = corners == "corners" and input_size == batch.images.shape[1:3]
-        moved = batch.original_pixels(outputs[corners]) if reads_images else outputs[corners]
-        columns[corners] = moved
-    if probabilities:
-        columns["probabilities"] = outputs["probabilities"]
-    return columns
-
-
-def _number(name: str) -> int:
-    """Which transformer an output belongs to: 1 for theta, 2 for theta_2."""
-    return int(name.partition("_")[2] or 1)
+def _errors(
+    interface: ModelInterface, batch: Batch, outputs: dict[str, np.ndarray]
+) -> tuple[int, int]:
+    """How many images have a known class, and how many of those another one."""
+    picked = answers.chosen(interface, outputs)
+    if picked is None:
+        return 0, 0
+    known = batch.labels >= 0
+    wrong = np.array([index for (index,) in picked])[known] != batch.labels[known]
+    return int(known.sum()), int(wrong.sum())

@@ -4,15 +4,33 @@ import csv
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-# Columns by name, in order: one value or array per row.
-Columns = Mapping[str, Sequence[Any] | np.ndarray]
-_CORNERS = ("top_left", "top_right", "bottom_right", "bottom_left")
+from stn_tf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the rows have under one name.
+
+    Attributes:
+        values: One for each row: an array whose first dimension they are, a list of texts, or a
+            list of tuples of texts.
+        parts: What CSV calls the numbers of a row, in their order; by default it counts those of
+            vectors, `name_0`, `name_1`, and has no place for more dimensions.
+    """
+
+    values: Sequence[Any] | np.ndarray
+    parts: tuple[str, ...] = ()
+
+
+# By name, in order.
+Columns = Mapping[str, Column]
 
 
 class RowWriter(ABC):
@@ -24,9 +42,8 @@ class RowWriter(ABC):
 
     suffix: ClassVar[str]
 
-    def __init__(self, path: Path, classes: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.classes = classes
         # Hidden and unique: two jobs with one output do not write into each other's file.
         self._partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         self._opened = False
@@ -70,7 +87,7 @@ class JsonLinesWriter(RowWriter):
         self._file = self._partial.open("w", encoding="utf-8")
 
     def _append(self, columns: Columns) -> None:
-        for row in zip(*(_plain(values) for values in columns.values()), strict=True):
+        for row in _rows(columns):
             record = dict(zip(columns, map(_finite, row), strict=True))
             self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -79,38 +96,38 @@ class JsonLinesWriter(RowWriter):
 
 
 class CsvWriter(RowWriter):
-    """One line per row; lists become columns: theta_0, corner_top_left_x, probability_cat."""
+    """One line per row; vectors become columns, and lists of texts one text with `|` between."""
 
     suffix = ".csv"
 
     def _open(self, columns: Columns) -> None:
+        header = [part for name, column in columns.items() for part in self._names(name, column)]
         self._file = self._partial.open("w", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        header: list[str] = []
-        for name, values in columns.items():
-            header += self._names(name, np.shape(values)[1:])
         self._writer.writerow(header)
 
-    def _names(self, name: str, shape: tuple[int, ...]) -> list[str]:
-        if not shape:
+    def _names(self, name: str, column: Column) -> Sequence[str]:
+        if column.parts:
+            return column.parts
+        if not isinstance(column.values, np.ndarray) or column.values.ndim == 1:
             return [name]
-        if name == "probabilities":
-            return [f"probability_{label}" for label in self.classes or range(shape[0])]
-        if name.startswith("corners"):
-            number = name.removeprefix("corners")
-            return [f"corner_{corner}_{axis}{number}" for corner in _CORNERS for axis in "xy"]
-        return [f"{name}_{index}" for index in range(shape[0])]
+        if column.values.ndim == 2:
+            return [f"{name}_{index}" for index in range(column.values.shape[1])]
+        raise InputError(
+            f"`{name}` has shape {list(column.values.shape[1:])} for each image, and a line of "
+            "CSV holds numbers and vectors only. Write .parquet or .jsonl."
+        )
 
     def _append(self, columns: Columns) -> None:
-        for row in zip(*(_plain(values) for values in columns.values()), strict=True):
-            self._writer.writerow([cell for value in row for cell in _flat(value)])
+        for row in _rows(columns):
+            self._writer.writerow([cell for value in row for cell in _cells(value)])
 
     def _close(self) -> None:
         self._file.close()
 
 
 class ParquetWriter(RowWriter):
-    """Typed columns: float32 numbers, lists for theta and probabilities, lists of [x, y]."""
+    """Typed columns: float32 numbers, and nested lists of them."""
 
     suffix = ".parquet"
     _ROWS_PER_GROUP = 16_384
@@ -119,7 +136,7 @@ class ParquetWriter(RowWriter):
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
-        fields = [pa.field(name, _arrow_type(values)) for name, values in columns.items()]
+        fields = [pa.field(name, _arrow_type(c.values)) for name, c in columns.items()]
         self._schema = pa.schema(fields)
         self._writer = parquet.ParquetWriter(self._partial, self._schema)
         self._waiting: list[Any] = []
@@ -128,8 +145,8 @@ class ParquetWriter(RowWriter):
         import pyarrow as pa
 
         arrays = [
-            pa.array(values.tolist() if isinstance(values, np.ndarray) else values, field.type)
-            for values, field in zip(columns.values(), self._schema, strict=True)
+            pa.array(v.tolist() if isinstance(v, np.ndarray) else v, field.type)
+            for v, field in zip((c.values for c in columns.values()), self._schema, strict=True)
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         if sum(batch.num_rows for batch in self._waiting) >= self._ROWS_PER_GROUP:
@@ -153,12 +170,11 @@ _WRITERS = {writer.suffix: writer for writer in (JsonLinesWriter, CsvWriter, Par
 FORMATS = tuple(_WRITERS)
 
 
-def row_writer(path: Path, classes: Sequence[str] = ()) -> RowWriter:
+def row_writer(path: Path) -> RowWriter:
     """Returns the writer for a file's extension.
 
     Args:
         path: Where the rows go, when all are there.
-        classes: Names that CSV gives the columns of `probabilities`.
 
     Raises:
         ValueError: If the extension is none of `FORMATS`, or a folder stands there.
@@ -170,7 +186,11 @@ def row_writer(path: Path, classes: Sequence[str] = ()) -> RowWriter:
         )
     if path.is_dir():
         raise ValueError(f"`output` must be a file, but {str(path)!r} is a folder.")
-    return _WRITERS[path.suffix.lower()](path, classes)
+    return _WRITERS[path.suffix.lower()](path)
+
+
+def _rows(columns: Columns) -> Iterator[tuple[Any, ...]]:
+    return zip(*(_plain(column.values) for column in columns.values()), strict=True)
 
 
 def _plain(values: Sequence[Any] | np.ndarray) -> list[Any]:
@@ -187,15 +207,20 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _flat(value: Any) -> list[Any]:
-    return [cell for item in value for cell in _flat(item)] if isinstance(value, list) else [value]
+def _cells(value: Any) -> list[Any]:
+    if isinstance(value, tuple):  # Texts; numbers are in lists.
+        return ["|".join(value)]
+    return [cell for item in value for cell in _cells(item)] if isinstance(value, list) else [value]
 
 
 def _arrow_type(values: Sequence[Any] | np.ndarray) -> Any:
     import pyarrow as pa
 
-    kind = values.dtype if isinstance(values, np.ndarray) else np.asarray(values).dtype
-    arrow = pa.string() if kind.kind == "U" else pa.from_numpy_dtype(kind)
-    for _ in np.shape(values)[1:]:
+    if not isinstance(values, np.ndarray):
+        lists = bool(values) and isinstance(values[0], tuple)
+        return pa.list_(pa.string()) if lists else pa.string()
+    kind = values.dtype.kind
+    arrow = pa.string() if kind in "OU" else pa.from_numpy_dtype(values.dtype)
+    for _ in range(values.ndim - 1):
         arrow = pa.list_(arrow)
     return arrow

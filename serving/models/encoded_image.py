@@ -1,30 +1,27 @@
-"""Encoded images as a model reads them: decoded and fitted as in training."""
+"""Image files as a model takes them, and its points as pixels of the files."""
 
 import io
 
 import numpy as np
 
-from stn_tf.data.image_file import UNREADABLE, read_image
-from stn_tf.export.manifest import InputImages
+from stn_tf.data.image_file import UNREADABLE, original_pixels, read_for
+from stn_tf.interface import InputSpec
 from stn_tf.serving.protocol.status import invalid
 
-# What an image file has that can be decoded here; a fourth channel would need TensorFlow.
-DECODED_CHANNELS = (1, 3)
 
-
-def decode_image(encoded: bytes, size: InputImages, what: str) -> np.ndarray:
-    """Returns an image `[height, width, channels]`, float32 in 0..1.
+def decode_image(encoded: bytes, spec: InputSpec, what: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """Returns an image as the model takes it, and the height and width that it had.
 
     Args:
         encoded: The bytes of a file that Pillow reads.
-        size: What the model takes.
+        spec: A decodable input.
         what: What errors call it.
 
     Raises:
         Status: INVALID_ARGUMENT, if it cannot be decoded.
     """
     try:
-        pixels = read_image(io.BytesIO(encoded), (size.height, size.width), size.channels)
+        return read_for(io.BytesIO(encoded), spec)
     except UNREADABLE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         # Pillow names the object in memory, which says nothing to anybody.
@@ -32,4 +29,8 @@ def decode_image(encoded: bytes, size: InputImages, what: str) -> np.ndarray:
         raise invalid(
             f"{what} cannot be decoded: {reason.removesuffix('.')}. Send a whole JPEG or PNG file."
         ) from error
-    return pixels.astype(np.float32) / np.float32(255)
+
+
+def file_pixels(points: np.ndarray, original: tuple[int, int], spec: InputSpec) -> np.ndarray:
+    """Moves `[..., 2]` (x, y) pixels of a model's input to pixels of the file that it was."""
+    return original_pixels(points, original, spec.size, resize=spec.resize, crop_pct=spec.crop_pct)

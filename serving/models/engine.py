@@ -8,6 +8,7 @@ import numpy as np
 
 from stn_tf.errors import InputError, ModelError
 from stn_tf.export.manifest import Manifest
+from stn_tf.interface import InputSpec, numpy_dtype, words
 from stn_tf.serving.models.directory import ONNX_FILE, SAVED_MODEL_FILE, find_version
 
 ENGINES = ("auto", "onnx", "saved_model")
@@ -19,42 +20,57 @@ class Engine(ABC):
     Attributes:
         name: `onnx` or `saved_model`.
         version_dir: The directory that the model was read from.
-        manifest: What the export recorded: classes, input size, samplers, parity.
+        manifest: What the export recorded: interface, samplers, parity.
+        input: What the model takes.
     """
 
     name: ClassVar[str]
 
     def __init__(self, version_dir: Path, manifest: Manifest) -> None:
+        interface = manifest.interface
         self.version_dir = version_dir
         self.manifest = manifest
+        # Of a model with several, `image` tells what to do instead.
+        self.input: InputSpec = (
+            interface.inputs[0] if len(interface.inputs) == 1 else interface.image
+        )
+        if not self.input.shape:
+            raise ModelError(
+                f"`{version_dir}` takes one number, `{self.input.name}`, and no batch. "
+                "Call its signatures with a TensorFlow Serving client."
+            )
 
     def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Computes every output of the model for a batch.
 
         Args:
-            images: `[N, height, width, channels]`, floats in 0..1, of the size in the manifest.
+            images: As the model's interface describes them: shape, layout, type, and range, which
+                is not checked. Other widths of floats are cast, and integers where none can be
+                lost; floats never become integers, nor integers floats.
 
         Returns:
-            `logits` and `probabilities` `[N, classes]`, `class` `[N]` (int64), and for a model
-            with a transformer `theta`, `corners` `[N, 4, 2]` and `crops` (a second transformer's
-            end in `_2`, and so on). Corners are (x, y) in pixels of the input, pixel (0, 0)
-            centred on (0.0, 0.0), from top-left clockwise.
+            The outputs of the interface, by name. Corners are (x, y) in pixels of the input, pixel
+            (0, 0) centred on (0.0, 0.0), from top left clockwise.
 
         Raises:
-            InputError: If the shape does not fit the model.
+            InputError: If shape or type do not fit the model.
         """
-        wanted = self.manifest.images
-        shape = (wanted.height, wanted.width, wanted.channels)
-        if images.ndim != 4 or images.shape[1:] != shape:
-            raise InputError(
-                f"`images` must have shape [N, {', '.join(map(str, shape))}], "
-                f"but it has shape {list(images.shape)}."
-            )
-        if len(images) == 0:
+        spec = self.input
+        batch = _cast(spec, images)
+        _check_shape(spec, batch.shape)
+        count, size = len(batch), spec.shape[0]
+        if count == 0:
             # TensorFlow 2.21 gets the shape of a mean over an empty batch wrong in graphs.
-            one = self._run(np.zeros((1, *shape), np.float32))
-            return {name: value[:0] for name, value in one.items()}
-        return self._run(np.ascontiguousarray(images, np.float32))
+            batch = np.zeros((1, *batch.shape[1:]), batch.dtype)
+        if size is not None and len(batch) < size:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
+        outputs = self._run(np.ascontiguousarray(batch))
+        if len(batch) == count:
+            return outputs
+        return {
+            name: value[:count] if value.ndim and len(value) == len(batch) else value
+            for name, value in outputs.items()
+        }
 
     @abstractmethod
     def _run(self, images: np.ndarray) -> dict[str, np.ndarray]: ...
@@ -105,3 +121,40 @@ def choose_engine(model_dir: Path | str, engine: str = "auto") -> tuple[Path, st
             f"Use the engine {other}, or export the model again."
         )
     return version_dir, engine
+
+
+def can_cast(given: np.dtype, wanted: np.dtype) -> bool:
+    """Whether values of a type may become another: any width of floats, integers without loss."""
+    if given == wanted:
+        return True
+    floats = [kind.kind == "f" or kind.name == "bfloat16" for kind in (given, wanted)]
+    if any(floats):
+        return all(floats)
+    return given.kind in "biu" and wanted.kind in "iu" and np.can_cast(given, wanted, "safe")
+
+
+def _cast(spec: InputSpec, values: np.ndarray) -> np.ndarray:
+    values, wanted = np.asarray(values), numpy_dtype(spec.dtype)
+    if not can_cast(values.dtype, wanted):
+        raise InputError(
+            f"`{spec.name}` must be {spec.dtype}, but it is {values.dtype}. "
+            "Convert it as the model was trained: pixels are no fractions."
+        )
+    return values.astype(wanted, copy=False)
+
+
+def _check_shape(spec: InputSpec, shape: tuple[int, ...]) -> None:
+    size = spec.shape[0]
+    fits = len(shape) == len(spec.shape) and all(
+        wanted in (None, given) for wanted, given in zip(spec.shape[1:], shape[1:], strict=True)
+    )
+    if not fits or (size is not None and shape[0] > size):
+        raise InputError(
+            f"`{spec.name}` must have shape {batch_words(spec)}, but it has shape {list(shape)}."
+        )
+
+
+def batch_words(spec: InputSpec) -> str:
+    """Returns the shape of a batch as errors give it: `[N, 28, 28, 1]`, `?` for a free size."""
+    first = "N" if spec.shape[0] is None else str(spec.shape[0])
+    return f"[{first}, {words(spec.shape[1:])[1:]}"

@@ -8,7 +8,7 @@ from stn_tf.errors import ModelError
 from stn_tf.export.manifest import read_manifest
 from stn_tf.serving.models.directory import ONNX_FILE, verify_files
 from stn_tf.serving.models.engine import Engine
-from stn_tf.serving.models.onnx_session import make_session
+from stn_tf.serving.models.onnx_session import has_bfloat16, make_session, run
 
 
 class OnnxEngine(Engine):
@@ -39,12 +39,12 @@ class OnnxEngine(Engine):
                 f"`{path}` is no ONNX model that ONNX Runtime {ort.__version__} can load: "
                 f"{_reason(error)} Copy it again or run `stn-tf export`."
             ) from error
+        self._bfloat16 = has_bfloat16(self.session)
         self._input = self.session.get_inputs()[0].name
         self._outputs = [output.name for output in self.session.get_outputs()]
 
     def _run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        values = self.session.run(self._outputs, {self._input: images})
-        return dict(zip(self._outputs, values, strict=True))
+        return run(self.session, self._outputs, {self._input: images}, bfloat16=self._bfloat16)
 
 
 def _reason(error: Exception) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from stn_tf.errors import ModelError
 from stn_tf.export.manifest import Manifest
+from stn_tf.interface import InputSpec, numpy_dtype
 from stn_tf.serving.models.directory import ONNX_FILE, verify_files
-from stn_tf.serving.models.encoded_image import DECODED_CHANNELS, decode_image
-from stn_tf.serving.models.onnx_session import make_session
+from stn_tf.serving.models.encoded_image import decode_image
+from stn_tf.serving.models.onnx_session import has_bfloat16, make_session, run
 from stn_tf.serving.models.servable import Servable, no_model
 from stn_tf.serving.protocol.signature import DEFAULT, PREDICT, Signature, TensorSpec
 from stn_tf.serving.protocol.status import Status, invalid
@@ -66,6 +67,7 @@ class OnnxServable(Servable):
         except Exception as error:  # ONNX Runtime's errors share no base class of their own.
             raise no_model(path, f"ONNX Runtime {ort.__version__}", error) from error
         self.signatures = _signatures(self.manifest, inputs, outputs)
+        self._bfloat16 = has_bfloat16(self.session)
         self._inputs = inputs
         self._strings = {name for name, spec in outputs.items() if spec.dtype == "string"}
         self._pool = ThreadPoolExecutor(_DECODERS) if BYTES in self.signatures else None
@@ -91,14 +93,15 @@ class OnnxServable(Servable):
             # Reshape and Flatten of many files cannot tell the size of an empty batch.
             feeds[name] = np.zeros((1, *feeds[name].shape[1:]), feeds[name].dtype)
         try:
-            values = self.session.run(outputs, feeds)
+            found = run(self.session, outputs, feeds, bfloat16=self._bfloat16)
         except Exception as error:
             raise _refusal(error) from error
-        found = dict(zip(outputs, values, strict=True))
         for name in self._strings & found.keys():
             encoded = [str(text).encode() for text in found[name].ravel()]
             found[name] = np.array([*encoded, None], object)[:-1].reshape(found[name].shape)
-        return {name: value[:0] for name, value in found.items()} if empty else found
+        if not empty:
+            return found
+        return {name: value[:0] if value.ndim else value for name, value in found.items()}
 
     def _feed(self, name: str, value: np.ndarray) -> np.ndarray:
         if self._inputs[name].dtype == "string":
@@ -112,21 +115,28 @@ class OnnxServable(Servable):
     def _decode(self, encoded: np.ndarray) -> np.ndarray:
         assert self.manifest is not None
         assert self._pool is not None
-        size = self.manifest.images
+        spec = self.manifest.interface.image
         if encoded.ndim != 1:
             raise invalid(
                 f"`{IMAGE_BYTES}` must have shape [N], but it has shape {list(encoded.shape)}."
             )
-        images = np.empty((len(encoded), size.height, size.width, size.channels), np.float32)
 
-        def decode(row: int) -> None:
-            images[row] = decode_image(encoded[row], size, f"`{IMAGE_BYTES}[{row}]`")
+        def decode(row: int) -> np.ndarray:
+            return decode_image(encoded[row], spec, f"`{IMAGE_BYTES}[{row}]`")[0]
 
-        if len(encoded) == 1:
-            decode(0)
-        else:
-            list(self._pool.map(decode, range(len(encoded))))
-        return images
+        rows = range(len(encoded))
+        images = [decode(0)] if len(rows) == 1 else list(self._pool.map(decode, rows))
+        if not images:
+            shape = (0, *(1 if length is None else length for length in spec.shape[1:]))
+            return np.empty(shape, numpy_dtype(spec.dtype))
+        for row, image in enumerate(images):
+            if image.shape != images[0].shape:
+                raise invalid(
+                    f"`{IMAGE_BYTES}` must hold images of one size, because the model takes any, "
+                    f"but [0] is {_size(spec, images[0])} and [{row}] is {_size(spec, image)}. "
+                    "Send them one by one."
+                )
+        return np.stack(images)
 
     def runtime(self, signature: str) -> str:
         return "ONNX Runtime"
@@ -149,13 +159,17 @@ def _signatures(
         for name in _SIGNATURES
         if name in known
     }
-    images = manifest.input
-    if BYTES in known and images is not None and images.channels in DECODED_CHANNELS:
+    if BYTES in known and manifest.interface.takes_images:
         encoded = {IMAGE_BYTES: TensorSpec(IMAGE_BYTES, "string", (None,))}
         found[BYTES] = Signature(
             PREDICT, encoded, {output: outputs[output] for output in known[BYTES]}
         )
     return found
+
+
+def _size(spec: InputSpec, image: np.ndarray) -> str:
+    height, width = image.shape[:2] if spec.layout == "NHWC" else image.shape[1:]
+    return f"{width} x {height}"
 
 
 def _specs(arguments: Iterable[Any]) -> dict[str, TensorSpec]:

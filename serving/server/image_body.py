@@ -1,13 +1,13 @@
 """Answers to requests that are one image file or one NumPy array, not JSON."""
 
-import io
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 
-from stn_tf.data.image_file import original_pixels, read_header
-from stn_tf.export.manifest import InputImages, Manifest
-from stn_tf.serving.models.encoded_image import DECODED_CHANNELS, decode_image
+from stn_tf.errors import ModelError
+from stn_tf.export.manifest import Manifest
+from stn_tf.serving.models import answers
+from stn_tf.serving.models.encoded_image import decode_image, file_pixels
 from stn_tf.serving.models.store import ServedVersion
 from stn_tf.serving.protocol import rest_body
 from stn_tf.serving.protocol.signature import DEFAULT, TensorSpec
@@ -48,10 +48,11 @@ def image_answer(
 ) -> bytes:
     """Returns the prediction for a JPEG or PNG file.
 
-    The image is fitted as in training. Without a signature the answer holds the outputs of
-    `serving_default`, the name of the class as `label`, and those of `localize`, where there is
-    such a signature. `corners` are (x, y) in pixels of the image as it was sent, turned as its
-    EXIF orientation says, where the transformer reads the image itself.
+    The image becomes the input as the model's interface says. Without a signature the answer holds
+    the outputs of `serving_default` and those of `localize`, where there is such a signature.
+    `label` is the name of the class, or `labels` those of all classes of 0.5 and more, highest
+    first. `corners` are (x, y) in pixels of the image as it was sent, turned as its EXIF
+    orientation says, where the transformer reads the image itself.
 
     A model that `stn-tf export` did not write gets the file as it is, in the signature
     `serving_bytes` unless another is asked for.
@@ -59,31 +60,32 @@ def image_answer(
     `data` is the file; other arguments and errors are those of `array_answer`.
     """
     manifest = held.servable.manifest
-    size = manifest.input if manifest is not None else None
+    takes_images = manifest is not None and manifest.interface.takes_images
     names = [signature] if signature else [DEFAULT]
-    if size is None or size.channels not in DECODED_CHANNELS:
+    if not takes_images:
         names = [signature or _BYTES]
+        if manifest is not None and names[0] not in held.servable.signatures:
+            _refuse(manifest)
     elif not signature and _LOCALIZE in held.servable.signatures:
         names.append(_LOCALIZE)
     given = _input(held, names[0])
+    original = None
     if given.dtype == "string":
         value = np.array([data, None], object)[:1]
-    elif size is None:
+    elif manifest is None:
         raise invalid(
             f"An image as body is for models that stn-tf exported, or for signatures that "
             f"take encoded images, but {names[0]} takes {given.dtype}. Send JSON."
         )
+    elif not takes_images:
+        _refuse(manifest)
     else:
-        value = decode_image(data, size, "The body")[np.newaxis]
+        image, original = decode_image(data, manifest.interface.image, "The body")
+        value = image[np.newaxis]
     outputs = service.compute_together(held, "Predict", names, {given.name: value}, deadline)
-    if manifest is None or size is None:
-        return rest_body.predict_answer(outputs, rows=True)
-    if "corners" in outputs and _reads_images(manifest, size):
-        header = read_header(io.BytesIO(data))
-        outputs["corners"] = original_pixels(
-            outputs["corners"], (header.height, header.width), (size.height, size.width)
-        )
-    return rest_body.predict_answer(outputs | _labels(manifest, outputs), rows=True)
+    if manifest is not None:
+        outputs = _told(manifest, outputs, original)
+    return rest_body.predict_answer(outputs, rows=True)
 
 
 def _input(held: ServedVersion, signature: str) -> TensorSpec:
@@ -97,14 +99,36 @@ def _input(held: ServedVersion, signature: str) -> TensorSpec:
     return given
 
 
-def _reads_images(manifest: Manifest, size: InputImages) -> bool:
-    """Whether the first transformer reads the image, and not feature maps."""
-    sampler = manifest.samplers[0] if manifest.samplers else None
-    return sampler is not None and sampler.input_size == (size.height, size.width)
+def _refuse(manifest: Manifest) -> NoReturn:
+    try:
+        name = manifest.interface.image.name
+    except ModelError as error:
+        raise invalid(str(error)) from None
+    raise AssertionError(f"`{name}` takes images.")
 
 
-def _labels(manifest: Manifest, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
-    if "class" not in outputs:
-        return {}
-    names = [manifest.classes[index].encode() for index in outputs["class"]]
-    return {"label": np.array([*names, None], object)[:-1]}
+def _told(
+    manifest: Manifest, outputs: dict[str, np.ndarray], original: tuple[int, int] | None
+) -> dict[str, np.ndarray]:
+    """What is said of one image: its outputs, the names of classes, and corners in its file."""
+    interface, found = manifest.interface, dict(outputs)
+    for transformer in answers.transformers(manifest) if original is not None else ():
+        name = transformer.corners
+        if name in found and transformer.sampler.reads_images:
+            found[name] = file_pixels(found[name], original, interface.image)
+    for name, value in found.items():
+        value = answers.plain(value)  # JSON has no float16.
+        # What has no row for each image is of this one, as there is no other.
+        found[name] = value if value.ndim and len(value) == 1 else value[np.newaxis]
+    picked = answers.chosen(interface, outputs)
+    if picked is not None:
+        names = [answers.class_name(interface, index).encode() for index in picked[0]]
+        if interface.task == "multilabel":
+            found.setdefault("labels", _texts(names)[np.newaxis])
+        else:
+            found.setdefault("label", _texts(names))
+    return found
+
+
+def _texts(names: list[bytes]) -> np.ndarray:
+    return np.array([*names, None], object)[:-1]

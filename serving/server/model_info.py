@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from stn_tf.export.manifest import Manifest
+from stn_tf.interface import InputSpec
+from stn_tf.serving.models import answers
 from stn_tf.serving.models.model_versions import VersionStatus
 from stn_tf.serving.models.store import ModelStore, ServedVersion
 from stn_tf.serving.protocol import messages, tensors
@@ -35,8 +38,9 @@ def status(store: ModelStore, name: str, version: int | None) -> Any:
 def models_json(store: ModelStore) -> Any:
     """Returns every model with its versions, their states and its labels.
 
-    An available version also tells its signatures, and if stn-tf exported it the size of its
-    images, its classes and transforms.
+    An available version also tells its signatures, and if stn-tf exported it what it takes and
+    gives: `input` (null where it takes something else than one batch of images), `task`,
+    `classes`, `outputs` with their meanings, and its transformers.
     """
     return {
         "models": [
@@ -58,14 +62,44 @@ def _version_json(store: ModelStore, name: str, found: VersionStatus) -> dict[st
     }
     try:
         with store.acquire(name, version=found.version) as held:
-            manifest = held.servable.manifest
             told["signatures"] = sorted(held.servable.signatures)
-            told["input"] = manifest and manifest.input and manifest.input.model_dump(mode="json")
-            told["classes"] = list(manifest.classes) if manifest else []
-            told["transforms"] = [s.transform for s in manifest.samplers] if manifest else []
+            told |= _interface_json(held.servable.manifest)
     except Status:  # It is not available, or not any more.
         pass
     return told
+
+
+def _interface_json(manifest: Manifest | None) -> dict[str, Any]:
+    if manifest is None:
+        return {"input": None, "task": None, "classes": [], "outputs": [], "transforms": []}
+    interface = manifest.interface
+    (spec, *more) = interface.inputs
+    found = answers.transformers(manifest)
+    return {
+        "input": _image_json(spec) if spec.is_image and not more else None,
+        "task": interface.task,
+        "classes": list(interface.class_names),
+        "outputs": [output.model_dump(mode="json") for output in interface.outputs],
+        "transforms": [one.sampler.transform for one in found],
+        "transformers": [
+            {
+                "transform": one.sampler.transform,
+                "reads_images": one.sampler.reads_images,
+                "theta": one.theta,
+                "corners": one.corners,
+                "crops": one.crops,
+            }
+            for one in found
+        ],
+    }
+
+
+def _image_json(spec: InputSpec) -> dict[str, Any]:
+    """An input as pages and clients know it; a size that is null is free."""
+    told = spec.model_dump(mode="json", exclude={"shape", "value_range"})
+    height, width = spec.size
+    size = {"height": height, "width": width, "channels": spec.channels}
+    return {**size, "range": spec.value_range, **told}
 
 
 def metadata(held: ServedVersion) -> Any:

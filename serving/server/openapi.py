@@ -84,7 +84,7 @@ def _predict(held: ServedVersion) -> dict[str, Any]:
         spec.dtype == "string" for signature in signatures.values() for spec in _only(signature)
     )
     manifest = held.servable.manifest
-    if encoded or (manifest is not None and manifest.input is not None):
+    if encoded or (manifest is not None and manifest.interface.takes_images):
         content |= {kind: _content(_BINARY) for kind in ("image/png", "image/jpeg")}
     if any(spec.dtype != "string" for s in signatures.values() for spec in _only(s)):
         content["application/x-npy"] = _content(_BINARY)

@@ -33,28 +33,30 @@ def common_margin(images: Sequence[np.ndarray] | np.ndarray, points: np.ndarray)
 def draw_input(
     axes: Axes, image: np.ndarray, corners: np.ndarray, grid: np.ndarray | None, margin: float
 ) -> None:
-    """Draws an image and what is read from it.
+    """Draws an image and what is read from it, once or several times.
 
     Convention: pixels of the image, (x, y), the centre of the first pixel being (0, 0).
 
     Args:
         axes: Where to draw.
         image: `[height, width, channels]`, uint8 or floats in 0..1.
-        corners: `[4, 2]`: top left, top right, bottom right, bottom left of the crop.
-        grid: `[h, w, 2]` sampling points; with them the outline follows curved edges.
+        corners: `[K, 4, 2]`: top left, top right, bottom right, bottom left of each crop.
+        grid: `[K, h, w, 2]` sampling points; with them the outlines follow curved edges.
         margin: How much is shown around the image, in parts of its sides.
     """
-    outline, top = _outline(corners, grid)
     height, width = image.shape[:2]
     _show(axes, image)
     axes.set_facecolor(_OUTSIDE)
     axes.set_xlim(-0.5 - margin * width, width - 0.5 + margin * width)
     axes.set_ylim(height - 0.5 + margin * height, -0.5 - margin * height)
     axes.set_anchor("E")
-    axes.plot(*outline.T, color=FRAME, lw=1.8, solid_joinstyle="round", zorder=3)
-    axes.plot(*top.T, color=TOP, lw=2.4, solid_capstyle="round", zorder=4)
-    if grid is not None:
-        _draw_points(axes, grid)
+    for index, frame in enumerate(corners):
+        points = None if grid is None else grid[index]
+        outline, top = _outline(frame, points)
+        axes.plot(*outline.T, color=FRAME, lw=1.8, solid_joinstyle="round", zorder=3)
+        axes.plot(*top.T, color=TOP, lw=2.4, solid_capstyle="round", zorder=4)
+        if points is not None:
+            _draw_points(axes, points)
 
 
 def draw_crop(axes: Axes, crop: np.ndarray) -> None:
