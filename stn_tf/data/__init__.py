@@ -3,6 +3,7 @@
     load_source           digits (embedded), mnist (idx files) or folder (one sub-folder per class)
     Source, Examples      what a source gives: train, validation and test examples, class names
     read_image            one image file as the folder source sees it
+    read_for              one image file as a model takes it
 
     DISTORTIONS           none, r, rts, p, e, tc: the distorted MNIST sets of the paper
     canvas_size           the size of the images that a distortion gives
@@ -19,7 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from stn_tf.data.canvas import DISTORTIONS, canvas_size
-from stn_tf.data.image_file import read_image
+from stn_tf.data.image_file import read_for, read_image
 from stn_tf.data.source import SOURCES, Examples, Source, load_source
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "draw",
     "evaluation_dataset",
     "load_source",
+    "read_for",
     "read_image",
     "training_dataset",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from stn_tf.data import read_image
-from stn_tf.data.image_file import letterbox
+from stn_tf.data.image_file import fitted
 
 
 def test_read_image_turns_fits_and_flattens(tmp_path: Path) -> None:
@@ -19,9 +19,9 @@ def test_read_image_turns_fits_and_flattens(tmp_path: Path) -> None:
     )
     # 6 x 4 in 6 x 10: as it is, with three black columns on each side.
     Image.fromarray(values).save(tmp_path / "tall.png")
-    fitted = read_image(tmp_path / "tall.png", (6, 10), channels=1)[..., 0]
-    np.testing.assert_array_equal(fitted, np.pad(values, ((0, 0), (3, 3))))
-    assert letterbox((6, 4), (6, 10)) == (3, 0, 4, 6)
+    small = read_image(tmp_path / "tall.png", (6, 10), channels=1)[..., 0]
+    np.testing.assert_array_equal(small, np.pad(values, ((0, 0), (3, 3))))
+    assert fitted((6, 4), (6, 10)) == (3, 0, 4, 6)
     transparent = np.full((2, 2, 4), 200, np.uint8)
     transparent[..., 3] = 0
     Image.fromarray(transparent).save(tmp_path / "clear.png")
