@@ -1,7 +1,6 @@
 """`stn-tf export`."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,30 @@ from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from stn_tf.export.manifest import Accuracy
-    from stn_tf.export.network import Network
+
+
+def numbers(_: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """Reads numbers separated by commas."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} must be numbers separated by commas.") from None
+
+
+def sizes(_: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """Reads the sizes of an image: 224,224,3, with ? where any will do."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.replace("x", ",").split(",")]
+    try:
+        return tuple(None if part in ("?", "None", "-1") else int(part) for part in parts)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} must be sizes such as 224,224,3, with ? where any will do."
+        ) from None
 
 
 @click.command()
@@ -56,10 +75,53 @@ if TYPE_CHECKING:
     help="Of a SavedModel: the signature to export.",
 )
 @click.option(
+    "--task",
+    type=click.Choice(
+        [
+            *("classification", "binary", "multilabel"),
+            *("regression", "embedding", "dense", "none"),
+        ]
+    ),
+    help="What the outputs mean.  [default: what the graph proves, or none]",
+)
+@click.option(
+    "--classes",
+    help="Names of the classes in the order of the outputs: separated by commas, or a text file "
+    "with one a line.",
+)
+@click.option(
+    "--input-range",
+    nargs=2,
+    type=float,
+    metavar="BLACK WHITE",
+    help="What black and white are for the model: 0 1, 0 255 or -1 1.",
+)
+@click.option("--input-mean", callback=numbers, help="Subtracted after that, one or one a channel.")
+@click.option("--input-std", callback=numbers, help="Divided by after that, one or one a channel.")
+@click.option(
+    "--input-shape",
+    callback=sizes,
+    metavar="H,W,C",
+    help="The shape of one image, ? where any size will do.  [default: the model's]",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(["letterbox", "squash", "center_crop"]),
+    help="How images of another size are fitted: whole with a border, stretched, or filled and "
+    "cut off.  [default: letterbox]",
+)
+@click.option("--name", help="What the model is called.  [default: its own name]")
+@click.option(
+    "--tolerance",
+    type=float,
+    help="What the outputs may differ by, relative to the largest.  [default: 1e-4]",
+)
+@click.option(
     "--images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Images, folders or arrays to compare on; a run has its own.",
+    help="Images, folders or arrays to compare on and to calibrate int8 with.  [default: a run's "
+    "own, or made-up ones]",
 )
 @click.option(
     "--triton",
@@ -75,84 +137,108 @@ if TYPE_CHECKING:
 def command(
     source: Path,
     out: Path,
+    target: str,
+    sampler: str | None,
+    opset: int | None,
+    precision: Any,
+    max_accuracy_drop: float,
+    xla: bool,
     signature: str,
+    classes: str | None,
+    name: str | None,
+    tolerance: float | None,
     images: tuple[Path, ...],
     triton: Path | None,
     serving_config: Path | None,
     as_json: bool,
-    **choices: Any,
+    **declared: Any,
 ) -> None:
     """Write a model as SavedModel and ONNX.
 
     SOURCE is a run, a .keras file or a SavedModel. The new version holds a SavedModel for
-    TensorFlow Serving, model.onnx, warm-up requests and a manifest. Both models are compared with
-    SOURCE on images and on hard cases; when one differs, nothing is written. The last line printed
+    TensorFlow Serving, model.onnx, warm-up requests and a manifest. The model's own outputs leave
+    unchanged; `probabilities` and `class` are added where the task is known. Both files are
+    compared with SOURCE on images and on hard cases; when one differs, nothing is written. What was
+    decided for you is said in a line each, with the option that changes it. The last line printed
     is the folder of the version.
 
     \b
     Examples:
       stn-tf export runs/digits-rts-st-cnn-affine --out exports/digits
-      stn-tf export model.keras --out exports/mine --images photos/ --target tensorrt
+      stn-tf export model.keras --out exports/mine --images photos/ --input-range 0 255
+      stn-tf export model.keras --out exports/tags --task multilabel --classes tags.txt
     """
     import_tensorflow()
     from rich.console import Console
 
     with Console(stderr=True).status("Converting and comparing"):
         from stn_tf.export import ExportOptions, OnnxOptions, export_model, export_run
+        from stn_tf.export.source import is_run, load_network
 
-        onnx = OnnxOptions(**{key: choices.pop(key) for key in ("target", "sampler", "opset")})
-        options = ExportOptions(onnx=onnx, **choices)
-        show = None if as_json else print_parity
-        from stn_tf.export.source import is_run
-
+        options = ExportOptions(
+            onnx=OnnxOptions(target=target, sampler=sampler, opset=opset),
+            precision=precision,
+            max_accuracy_drop=max_accuracy_drop,
+            xla=xla,
+        )
+        declared["classes"] = _names(classes)
+        given = {key: value for key, value in declared.items() if value is not None}
+        choices: dict[str, Any] = {
+            "images": images or None,
+            "name": name,
+            "tolerance": tolerance,
+            "options": options,
+            "on_parity": None if as_json else print_parity,
+            "on_note": lambda note: click.echo(f"Note: {note}", err=True),
+        }
         if is_run(source):
-            if images:
-                raise click.UsageError("--images is for other sources: a run has test images.")
-            result = export_run(source, out, options=options, on_parity=show)
+            if given:
+                raise click.UsageError(
+                    f"--{next(iter(given)).replace('_', '-')} is for other sources: a run knows "
+                    "what its network takes and gives."
+                )
+            result = export_run(source, out, **choices)
         else:
-            from stn_tf.export import load_network
-
-            network = load_network(source, signature=signature)
-            result = export_model(
-                network, out, images=_read_images(network, images), options=options, on_parity=show
-            )
-    name = out.resolve().name
+            network = load_network(source, signature=signature, **given)
+            result = export_model(network, out, **choices)
+    served = out.resolve().name
     if triton is not None:
         from stn_tf.export.triton import write_model_repository
 
-        write_model_repository(result.version_dir, triton, name=name)
+        write_model_repository(result.version_dir, triton, name=served)
     if serving_config is not None:
         from stn_tf.export.serving_config import write_batching_parameters, write_model_config
 
         serving_config.mkdir(parents=True, exist_ok=True)
-        write_model_config(serving_config / "models.config", {name: out})
+        write_model_config(serving_config / "models.config", {served: out})
         write_batching_parameters(serving_config / "batching.config")
     if all(row.output != "grid_sample" for row in result.manifest.parity):
         click.echo("Note: the model has no sampler; it was exported as it is.", err=True)
     if as_json:
         rows = [row.model_dump() for row in result.manifest.parity]
         accuracy = result.manifest.accuracy and result.manifest.accuracy.model_dump()
-        found = {"version_dir": str(result.version_dir), "accuracy": accuracy, "parity": rows}
+        found = {
+            "version_dir": str(result.version_dir),
+            "notes": list(result.notes),
+            "accuracy": accuracy,
+            "parity": rows,
+        }
         click.echo(json.dumps(found, indent=2))
     else:
         if result.manifest.accuracy is not None:
-            _print_accuracy(result.manifest.accuracy, options.precision)
+            _print_accuracy(result.manifest.accuracy, precision)
         click.echo(result.version_dir)
 
 
-def _read_images(network: "Network", paths: Sequence[Path]) -> "np.ndarray | None":
-    if not paths:
+def _names(classes: str | None) -> tuple[str, ...] | None:
+    """The names of the classes: a file with one a line, or separated by commas."""
+    if classes is None:
         return None
-    import numpy as np
-
-    from stn_tf.serving.jobs.inputs import find_inputs
-
-    (spec, *more) = network.inputs.values()
-    if more or spec.shape.rank != 4:
-        raise click.UsageError("--images is for models that take one batch of images.")
-    height, width, channels = spec.shape[1:]
-    found = find_inputs(paths, (height, width, channels), ())
-    return np.concatenate([batch.images for batch in found.batches(64)])
+    path = Path(classes)
+    if path.is_file():
+        lines = path.read_text("utf-8").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    return tuple(name.strip() for name in classes.split(","))
 
 
 def _print_accuracy(accuracy: "Accuracy", precision: str) -> None:

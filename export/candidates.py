@@ -8,30 +8,35 @@ import onnx
 import tensorflow as tf
 
 from stn_tf.export import onnx_form
+from stn_tf.export.expectations import DEFAULT
 from stn_tf.export.onnx_file import ONNX_FILE
-from stn_tf.export.onnx_runtimes import onnx_runtime, reference_evaluator
+from stn_tf.export.onnx_runtimes import onnx_runtime
 from stn_tf.libraries import onnxruntime_library
 
-Answers = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+# Inputs by name, and the signature where a file has several -> outputs by name.
+Answers = Callable[[Mapping[str, np.ndarray], str], dict[str, np.ndarray] | None]
 
 BYTES_SIGNATURE = "serving_bytes"
+# Those that are about the same inputs as the default one.
+_LOOKING = ("localize", "rectify")
 
 
 def saved_model(version_dir: Path) -> Answers:
-    """Returns all that the signatures of a SavedModel say about a batch of tensors."""
+    """Returns what a SavedModel says in a signature; in the default one, what its transformers do
+    too.
+    """
     loaded = tf.saved_model.load(str(version_dir))
-    signatures = dict(loaded.signatures)
-    signatures.pop(BYTES_SIGNATURE, None)
 
-    def answer(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
         # `loaded` owns the variables of the signatures.
-        assert loaded.signatures
+        together = (DEFAULT, *_LOOKING) if signature == DEFAULT else (signature,)
         outputs: dict[str, np.ndarray] = {}
-        for signature in signatures.values():
-            names = signature.structured_input_signature[1]
-            if set(names) == set(feeds):
-                values = signature(**{name: tf.constant(feeds[name]) for name in names})
-                outputs |= {name: value.numpy() for name, value in values.items()}
+        for name in together:
+            function = loaded.signatures.get(name) if name in loaded.signatures else None
+            if function is None:
+                continue
+            values = function(**{key: tf.constant(value) for key, value in feeds.items()})
+            outputs |= {key: value.numpy() for key, value in values.items()}
         return outputs
 
     return answer
@@ -51,7 +56,7 @@ def from_bytes(version_dir: Path) -> Callable[[list[bytes]], dict[str, np.ndarra
 
 
 def onnx_runtimes(model: onnx.ModelProto) -> dict[str, Answers]:
-    """Returns an ONNX file in ONNX Runtime without and with our library, and in the reference.
+    """Returns an ONNX file in ONNX Runtime: as it is, without optimisations, with our library.
 
     A file whose operations are ours alone runs with our library only.
     """
@@ -60,11 +65,22 @@ def onnx_runtimes(model: onnx.ModelProto) -> dict[str, Answers]:
     serialized = model.SerializeToString()
     found: dict[str, Answers] = {}
     if standing:
-        found["onnx_runtime"] = onnx_runtime(serialized, ours=False)
-        found["onnx_reference"] = reference_evaluator(serialized)
+        found["onnx_runtime"] = _default(onnx_runtime(serialized, ours=False))
+        found["onnx_runtime/unoptimised"] = _default(
+            onnx_runtime(serialized, ours=False, optimised=False)
+        )
     if ours and onnxruntime_library() is not None:
-        found["onnx_runtime/ours"] = onnx_runtime(serialized)
+        found["onnx_runtime/ours"] = _default(onnx_runtime(serialized))
     return found
+
+
+def _default(run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]) -> Answers:
+    """An ONNX file has the default signature alone."""
+
+    def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
+        return run(feeds) if signature == DEFAULT else None
+
+    return answer
 
 
 def candidates(version_dir: Path) -> dict[str, Answers]:

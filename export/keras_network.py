@@ -1,6 +1,8 @@
 """A Keras model as a network to be exported."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,10 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
+from stn_tf.export.declaration import Declaration
+from stn_tf.export.graph_facts import GraphFacts
+from stn_tf.export.heads import Own, decide
+from stn_tf.export.input_specs import describe, named_specs
 from stn_tf.export.manifest import Sampler
-from stn_tf.export.network import DEFAULT_OUTPUTS, IMAGES, Network, Tensors, suffixed
-from stn_tf.export.sampler_nodes import semantics_in
+from stn_tf.export.network import LOOKS, Feeds, Network, Tensors, look_names, single, single_array
+from stn_tf.export.sampler_nodes import samplings_in
 from stn_tf.geometry import corners_pixels
+from stn_tf.interface import InputSpec, Meaning, ModelInterface, OutputSpec
 from stn_tf.layers import Transformation, record_transformations
 from stn_tf.sampling import native_sampler
 
@@ -19,64 +26,94 @@ from stn_tf.sampling import native_sampler
 _TIE = 1e-3
 
 
-def inspect(model: keras.Model, input_shape: Sequence[int] | None = None) -> Network:
+def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
     """Looks at a model by tracing it once.
 
-    A model with one output `[N, classes]` is a classifier: it gets the outputs `logits`,
-    `probabilities` and `class`. Others keep the outputs that they have, under their own names. For
-    every spatial transformer there are also `theta`, `corners` (pixels of its input) and `crops`,
-    from the second on with the suffix `_2`, `_3`. All but integers are float32.
+    Its own outputs leave unchanged, under their own names; automatic names become `output`,
+    `output_2`. For every spatial transformer there are also `theta`, `corners` (pixels of its
+    input) and `crops`, from the second on with the suffix `_2`, `_3`. Half precision becomes
+    float32.
 
     Args:
-        model: Any Keras model. One input is called `images`, several have their own names.
-        input_shape: The shape of one image, channels last; needed if the model does not know it.
+        model: Any Keras model.
+        declared: What cannot be seen in it.
 
     Raises:
-        ExportError: If a shape is unknown, or the outputs are no tensors.
+        ExportError: If a shape is unknown, the outputs are no tensors, or what was declared does
+            not fit.
     """
-    inputs, feed = _inputs(model, input_shape)
-    found: list[Transformation] = []
-    kinds: dict[str, tf.TensorSpec] = {}
+    declared = declared or Declaration()
+    found, pack = _inputs(model, declared)
+    specs = named_specs(found, declared)
+    traced: list[Transformation] = []
+    names: list[str | None] = []
 
     @tf.function(autograph=False)
-    def trace(values: Tensors) -> Any:
-        output, records = _call(model, feed(values))
-        found.extend(records)
-        named = _named_outputs(model, output)
-        kinds.update({name: tf.TensorSpec(v.shape, v.dtype) for name, v in named.items()})
-        return output
+    def trace(values: list[tf.Tensor]) -> list[tf.Tensor]:
+        output, records = _call(model, pack(values))
+        traced[:] = records
+        flat, names[:] = _outputs(model, output)
+        return flat
 
-    function = trace.get_concrete_function(dict(inputs))
-    samplers = tuple(_sampler(record) for record in found)
-    (first, *more) = kinds.values()
-    classifies = not more and first.shape.rank == 2 and first.dtype.is_floating
-    softmax = classifies and _ends_in_softmax(model)
-    default = DEFAULT_OUTPUTS if classifies else tuple(kinds)
+    halves = _half_layers(model)
+    with _in_float32(halves):
+        function = trace.get_concrete_function(list(specs.values()))
+    facts = GraphFacts(function)
+    own = [
+        Own(name, single(tensor).dtype.name, _shape(tensor), facts.activation(index))
+        for index, (name, tensor) in enumerate(
+            zip(names, function.graph.structured_outputs, strict=True)
+        )
+    ]
+    head = decide(own, declared)
+    inputs, notes = describe(specs, declared, facts)
+    looks = look_names(len(traced), {*head.own, *filter(None, _derived_names(head))})
+    samplers = tuple(_sampler(record, inputs) for record in traced)
+    outputs = (*head.outputs(own), *_look_specs(traced, looks))
 
     def answer(values: Tensors) -> dict[str, tf.Tensor]:
-        output, records = _call(model, feed(values))
-        named = _named_outputs(model, output)
-        answers = _as_classes(next(iter(named.values())), softmax) if classifies else named
-        for index, record in enumerate(records):
-            answers |= {suffixed(kind, index): v for kind, v in _looks(record).items()}
-        return {name: _single(value) for name, value in answers.items()}
+        with _in_float32(halves):
+            output, records = _call(model, pack([values[name] for name in specs]))
+        flat, _ = _outputs(model, output)
+        answers = {n: single(v) for n, v in zip(head.own, flat, strict=True)}
+        answers |= head.derive(answers)
+        for triple, record in zip(looks, records, strict=True):
+            answers |= dict(zip(triple, _look(record), strict=True))
+        return answers
 
-    def ties(values: Tensors) -> np.ndarray:
+    def as_given(feeds: Feeds) -> dict[str, np.ndarray]:
         with record_transformations() as records:
-            model(feed(values), training=False)
+            output = model(pack([tf.constant(feeds[name]) for name in specs]), training=False)
+        flat, _ = _outputs(model, output)
+        said = {n: single_array(v) for n, v in zip(head.own, flat, strict=True)}
+        for triple, record in zip(looks, records, strict=True):
+            said |= {n: single_array(v) for n, v in zip(triple, _look(record), strict=True)}
+        return said
+
+    def live(feeds: Feeds) -> dict[str, np.ndarray]:
+        with _in_float32(halves):
+            return as_given(feeds)
+
+    def ties(feeds: Feeds) -> np.ndarray:
+        with _in_float32(halves), record_transformations() as records:
+            model(pack([tf.constant(feeds[name]) for name in specs]), training=False)
         return np.any([_tied(record) for record in records], axis=0)
 
-    looks = tuple(suffixed(k, i) for i in range(len(found)) for k in ("theta", "corners", "crops"))
     return Network(
         name=model.name,
-        inputs=inputs,
+        interface=ModelInterface(
+            inputs=inputs, outputs=outputs, task=head.task, class_names=head.class_names
+        ),
+        inputs=specs,
         answer=answer,
-        outputs=(*default, *looks),
-        default_outputs=default,
-        classifies=classifies,
+        live=live,
+        head=head,
         samplers=samplers,
-        semantics=semantics_in(function),
+        looks=looks,
+        samplings=samplings_in(function),
         ties=ties if any(sampler.kernel == "nearest" for sampler in samplers) else None,
+        half=as_given if halves else None,
+        notes=tuple(filter(None, (*notes, *head.notes))),
     )
 
 
@@ -88,91 +125,164 @@ def _call(model: keras.Model, inputs: Any) -> tuple[Any, list[Transformation]]:
 
 
 def _inputs(
-    model: keras.Model, given: Sequence[int] | None
-) -> tuple[dict[str, tf.TensorSpec], Any]:
-    """The inputs by name, and how to call the model with them."""
+    model: keras.Model, declared: Declaration
+) -> tuple[list[tuple[str | None, tf.TensorSpec]], Callable[[list[tf.Tensor]], Any]]:
+    """The inputs, and how a list of their values becomes what the model is called with."""
     tensors = getattr(model, "inputs", None) or []
-    if len(tensors) > 1:
-        specs = {t.name: tf.TensorSpec([None, *t.shape[1:]], t.dtype, t.name) for t in tensors}
-        for name, spec in specs.items():
-            _known(f"The input `{name}` of the model", tuple(spec.shape[1:]))
-        names = list(specs)
-        # Keras takes the inputs in the structure that the model was made with.
+    if tensors:
+        for tensor in tensors:
+            if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
+                raise ExportError(
+                    f"The input `{tensor.name}` must be a dense tensor, but it is sparse or "
+                    "ragged. Give the model a dense input."
+                )
         structure = getattr(model, "_inputs_struct", None)
-        if isinstance(structure, dict):
-            return specs, lambda values: {name: values[name] for name in names}
-        return specs, lambda values: [values[name] for name in names]
-    dtype = "float32"
-    if given is None and tensors:
-        given = tensors[0].shape[1:]
-    elif given is None:
-        # A subclassed model knows how it was built.
-        built = (model.get_build_config() or {}).get("input_shape")
-        if built is None:
-            raise ExportError(
-                "`input_shape` must be given for a model that was not built: "
-                "height, width and channels of the images."
-            )
-        given = built[1:]
-    shape = _known("`input_shape`", tuple(given))
-    return {IMAGES: tf.TensorSpec([None, *shape], dtype, IMAGES)}, lambda values: values[IMAGES]
+        if structure is None:  # A Sequential model.
+            structure = tensors[0]
+        found = [
+            (None if _automatic(t.name, "InputLayer") else t.name, tf.TensorSpec(t.shape, t.dtype))
+            for t in tensors
+        ]
+        if isinstance(structure, Mapping) and len(structure) == len(tensors):
+            by_id = {id(value): key for key, value in structure.items()}
+            found = [(by_id.get(id(t)), s) for t, (_, s) in zip(tensors, found, strict=True)]
+        wanted = [t.dtype for t in tensors]
 
+        def pack(values: list[tf.Tensor]) -> Any:
+            cast = [tf.cast(v, dtype) for v, dtype in zip(values, wanted, strict=True)]
+            return keras.tree.pack_sequence_as(structure, cast)
 
-def _known(what: str, shape: tuple[Any, ...]) -> tuple[int, ...]:
-    if None in shape or not shape:
+        return found, pack
+    if declared.input_shape is not None:
+        spec = tf.TensorSpec([None, *declared.input_shape])
+        return [(None, spec)], lambda values: values[0]
+    config = model.get_build_config() or {}
+    shapes = config.get("input_shape", config.get("shapes_dict"))
+    if shapes is None:
         raise ExportError(
-            f"{what} must have a known shape such as (height, width, channels), but it is "
-            f"{shape}. Give `input_shape`, or build the model for images of one size."
+            "`input_shape` must be given for a model that was not built: "
+            "height, width and channels of the images."
         )
-    return shape
+    if isinstance(shapes, Mapping):
+        keys = list(shapes)
+        several = [(str(key), tf.TensorSpec([None, *shapes[key][1:]])) for key in keys]
+        if "shapes_dict" in config:  # Arguments of `call`, such as left_shape.
+            raise ExportError(
+                "A subclassed model must take its inputs as one argument, but it takes "
+                f"{', '.join(keys)}. Let `call` take a dictionary or a list of them."
+            )
+        return several, lambda values: dict(zip(keys, values, strict=True))
+    if isinstance(shapes, Sequence) and shapes and isinstance(shapes[0], Sequence):
+        specs = [(None, tf.TensorSpec([None, *shape[1:]])) for shape in shapes]
+        return [*specs], lambda values: list(values)
+    return [(None, tf.TensorSpec([None, *shapes[1:]]))], lambda values: values[0]
 
 
-def _named_outputs(model: keras.Model, output: Any) -> dict[str, tf.Tensor]:
-    if isinstance(output, Mapping):
-        return dict(output)
-    values = keras.tree.flatten(output)
-    names = list(getattr(model, "output_names", None) or [])
-    if len(names) != len(values) or len(set(names)) != len(names):
-        names = [suffixed("output", index) for index in range(len(values))]
-    return dict(zip(names, values, strict=True))
+def _outputs(model: keras.Model, output: Any) -> tuple[list[tf.Tensor], list[str | None]]:
+    """The output as a list, and the names that the user gave."""
+    if isinstance(output, Mapping) and all(not isinstance(v, Mapping) for v in output.values()):
+        flat = [tf.convert_to_tensor(value) for value in output.values()]
+        return flat, [str(key) for key in output]
+    flat = [tf.convert_to_tensor(value) for value in keras.tree.flatten(output)]
+    symbolic = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    names: list[str | None] = [None] * len(flat)
+    if len(symbolic) == len(flat):
+        for index, tensor in enumerate(symbolic):
+            operation = tensor._keras_history.operation
+            if not _automatic(operation.name, type(operation).__name__):
+                names[index] = operation.name
+    # Two outputs of one layer have one name between them.
+    return flat, [name if names.count(name) == 1 else None for name in names]
 
 
-def _as_classes(output: tf.Tensor, softmax: bool) -> dict[str, tf.Tensor]:
-    output = tf.cast(output, tf.float32)
-    if softmax:
-        probabilities, logits = output, tf.math.log(tf.maximum(output, 1e-37))
-    else:
-        probabilities, logits = tf.nn.softmax(output), output
-    classes = tf.argmax(logits, axis=-1, output_type=tf.int64)
-    return dict(zip(DEFAULT_OUTPUTS, (logits, probabilities, classes), strict=True))
+def _automatic(name: str, kind: str) -> bool:
+    """Whether Keras made a name up: `dense_3` of a Dense."""
+    plain = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", kind)
+    plain = re.sub(r"([a-z])([A-Z])", r"\1_\2", plain).lower()
+    stems = "|".join({re.escape(plain), "input_layer", "keras_tensor", "input"})
+    return re.fullmatch(rf"(?:{stems})(?:_?\d+)?", name) is not None
 
 
-def _looks(record: Transformation) -> dict[str, tf.Tensor]:
+def _half_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    halves = ("float16", "bfloat16")
+    return [layer for layer in model._flatten_layers() if layer.compute_dtype in halves]
+
+
+@contextlib.contextmanager
+def _in_float32(layers: list[keras.layers.Layer]) -> Iterator[None]:
+    """Has layers compute in float32 with the weights that they have."""
+    before = [layer._dtype_policy for layer in layers]
+    for layer in layers:
+        policy = keras.DTypePolicy("float32")
+        # Weights in half precision are widened when they are read.
+        policy._variable_dtype = layer.variable_dtype
+        layer._dtype_policy = policy
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, before, strict=True):
+            layer._dtype_policy = policy
+
+
+def _shape(tensor: tf.Tensor) -> tuple[int | None, ...]:
+    if tensor.shape.rank is None:
+        raise ExportError(
+            f"The model's outputs must have a known rank, but `{tensor.name}` has none. "
+            "End the model with a layer that sets it."
+        )
+    return tuple(tensor.shape)
+
+
+def _derived_names(head: Any) -> tuple[str | None, ...]:
+    return head.logits, head.probabilities, head.classes
+
+
+def _look(record: Transformation) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     layer = record.layer
-    looks = {"theta": record.theta, "corners": record.theta, "crops": record.crops}
-    looks["corners"] = corners_pixels(
+    size = record.images.shape[1:-1]
+    corners = corners_pixels(
         record.theta,
-        record.images.shape[1:-1],
+        size if size.is_fully_defined() else tf.shape(record.images)[1:-1],
         transform=layer.transform,
         align_corners=layer.align_corners,
     )
-    return looks
+    return record.theta, corners, single(record.crops)
 
 
-def _single(value: tf.Tensor) -> tf.Tensor:
-    return tf.cast(value, tf.float32) if value.dtype.is_floating else value
+def _look_specs(
+    records: Sequence[Transformation], looks: tuple[tuple[str, str, str], ...]
+) -> tuple[OutputSpec, ...]:
+    found = []
+    meanings: tuple[Meaning, ...] = ("theta", "corners", "crops")
+    assert meanings == LOOKS
+    for triple, record in zip(looks, records, strict=True):
+        dimensions = record.layer.transform.dimensions
+        leading = len(record.layer.transform.theta_shape)
+        batch = tuple(record.theta.shape)[: len(record.theta.shape) - leading]
+        shapes = (
+            tuple(record.theta.shape),
+            (*batch, 2**dimensions, dimensions),
+            tuple(record.crops.shape),
+        )
+        for name, meaning, shape in zip(triple, meanings, shapes, strict=True):
+            found.append(OutputSpec(name=name, dtype="float32", shape=shape, meaning=meaning))
+    return tuple(found)
 
 
-def _sampler(record: Transformation) -> Sampler:
+def _sampler(record: Transformation, inputs: Sequence[InputSpec]) -> Sampler:
     layer = record.layer
+    dimensions = layer.transform.dimensions
+    size = tuple(record.images.shape[1:-1])
+    reads = len(inputs) == 1 and inputs[0].is_image and size == inputs[0].size
     return Sampler(
         transform=layer.transform.name,
         options=layer.transform.options(),
         kernel=layer.kernel,
         padding=layer.padding,
         align_corners=layer.align_corners,
-        input_size=tuple(record.images.shape[1:-1]),
-        output_size=tuple(record.crops.shape[1:-1]),
+        input_size=size,
+        output_size=tuple(record.crops.shape[-1 - dimensions : -1]),
+        reads_images=reads,
     )
 
 
@@ -186,15 +296,4 @@ def _tied(record: Transformation) -> np.ndarray:
     else:
         pixels = ((grid + 1.0) * size - 1.0) / 2.0
     near = np.abs(pixels - np.floor(pixels) - 0.5) < _TIE
-    return near.reshape(len(grid), -1).any(axis=1)
-
-
-def _ends_in_softmax(model: keras.Model) -> bool:
-    outputs = getattr(model, "outputs", None)
-    if not outputs:
-        return False
-    last = outputs[0]._keras_history.operation
-    return (
-        isinstance(last, keras.layers.Softmax)
-        or getattr(last, "activation", None) is keras.activations.softmax
-    )
+    return np.asarray(near.reshape(len(grid), -1).any(axis=1))

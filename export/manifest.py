@@ -101,6 +101,8 @@ class Manifest(_Part):
         interface: What the model takes and gives.
         signatures: Name of each signature -> names of its outputs.
         sha256: Hash of every other file, by its path in the version directory.
+        tolerance: What the user allowed the model's own outputs to differ by, relative to the
+            largest number in them; None for what is usual.
     """
 
     format: Literal[2] = 2
@@ -115,6 +117,7 @@ class Manifest(_Part):
     onnx: OnnxInfo | None = None
     accuracy: Accuracy | None = None
     parity: tuple[ParityRow, ...] = ()
+    tolerance: float | None = None
     created: datetime
 
 

@@ -1,65 +1,84 @@
-"""What every exported file sees of a model: named inputs, named outputs, samplers."""
+"""What every exported file sees of a model: its interface, its graph, its samplers, its truth."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from stn_tf.export.heads import Head
 from stn_tf.export.manifest import Sampler
-from stn_tf.export.sampler_nodes import ConcreteFunction, Semantics
-
-DEFAULT_OUTPUTS = ("logits", "probabilities", "class")
-IMAGES = "images"
+from stn_tf.export.sampler_nodes import ConcreteFunction, Sampling
+from stn_tf.interface import ModelInterface
 
 Tensors = Mapping[str, tf.Tensor]
+Feeds = Mapping[str, np.ndarray]
+LOOKS = ("theta", "corners", "crops")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Network:
-    """A model to be exported: `export.keras_network` and `export.saved_network` make them.
+    """A model to be exported: `export.keras_network` and `export.function_network` make them.
 
     Attributes:
         name: What the model is called.
-        inputs: Shape and type of every input by name, the first dimension being the free batch.
-        answer: The live model: inputs by name -> everything it says.
-        outputs: The names of what `answer` gives.
-        default_outputs: Those of them that `serving_default` gives.
-        classifies: Whether the outputs are `logits`, `probabilities` and `class`.
+        interface: What it takes and gives.
+        inputs: Shape and type of every input by name.
+        answer: What is exported: inputs by name -> every output of the interface, in a graph.
+        live: The truth: inputs by name -> the model's own outputs, and what its transformers do,
+            as the model itself says, without anything of `answer`.
+        head: How the outputs of the task are made of the model's own.
         samplers: Its spatial transformers, in the order they are called, where they are known.
-        semantics: The different semantics with which it samples, transformers or not.
+        looks: For each of them the names of its theta, corners and crops.
+        samplings: What it samples and how, transformers or not, each once.
         owner: What holds the variables, for saving; None if the signatures' variables are all.
         others: Signatures of a SavedModel beside the default one, which stay as they are.
         ties: Of a batch, which images `nearest` reads halfway between two pixels; None where that
             cannot be told.
+        half: The model as it was given, where that computes in half precision: the truth is then
+            the same weights under float32.
+        notes: What was decided for the user, a line each.
     """
 
     name: str
+    interface: ModelInterface
     inputs: Mapping[str, tf.TensorSpec]
     answer: Callable[[Tensors], dict[str, tf.Tensor]]
-    outputs: tuple[str, ...]
-    default_outputs: tuple[str, ...]
-    classifies: bool
-    samplers: tuple[Sampler, ...]
-    semantics: tuple[Semantics, ...]
+    live: Callable[[Feeds], dict[str, np.ndarray]]
+    head: Head
+    samplers: tuple[Sampler, ...] = ()
+    looks: tuple[tuple[str, str, str], ...] = ()
+    samplings: tuple[Sampling, ...] = ()
     owner: Any = None
     others: Mapping[str, ConcreteFunction] = dataclasses.field(default_factory=dict)
-    ties: Callable[[Tensors], Any] | None = None
-
-    def names(self, *kinds: str) -> tuple[str, ...]:
-        """Returns the names of outputs of these kinds (`theta`), one for each transformer."""
-        return tuple(suffixed(kind, i) for i in range(len(self.samplers)) for kind in kinds)
+    ties: Callable[[Feeds], Any] | None = None
+    half: Callable[[Feeds], dict[str, np.ndarray]] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
-    def image_shape(self) -> tuple[int, int, int] | None:
-        """Height, width and channels, where one batch of images is all that the model takes."""
-        if tuple(self.inputs) != (IMAGES,) or not self.classifies:
-            return None
-        shape = tuple(self.inputs[IMAGES].shape[1:])
-        return shape if len(shape) == 3 else None
+    def outputs(self) -> tuple[str, ...]:
+        """The names of everything that it says."""
+        return tuple(spec.name for spec in self.interface.outputs)
+
+    @property
+    def default_outputs(self) -> tuple[str, ...]:
+        """Those that `serving_default` gives: all but what its transformers do."""
+        looks = {name for names in self.looks for name in names}
+        return tuple(name for name in self.outputs if name not in looks)
+
+    def looks_named(self, *kinds: str) -> tuple[str, ...]:
+        """Returns the names of outputs of these kinds (`theta`), for one transformer after the
+        other."""
+        return tuple(names[LOOKS.index(kind)] for names in self.looks for kind in kinds)
+
+    def truth(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        """Returns every output as it must be: the model's own, and in NumPy what is derived."""
+        found = self.live(feeds)
+        return found | self.head.truth(found)
 
     def function(self, outputs: tuple[str, ...]) -> ConcreteFunction:
-        """Returns the live model as a graph: the inputs in order -> these outputs, in order."""
+        """Returns what is exported as a graph: the inputs in order -> these outputs, in order."""
 
         def answer(*values: tf.Tensor) -> list[tf.Tensor]:
             found = self.answer(dict(zip(self.inputs, values, strict=True)))
@@ -69,6 +88,35 @@ class Network:
         return tf.function(answer, input_signature=specs, autograph=False).get_concrete_function()
 
 
-def suffixed(kind: str, index: int) -> str:
-    """Returns the name of an output of the transformer with that index: theta, theta_2, ..."""
-    return kind if index == 0 else f"{kind}_{index + 1}"
+def look_names(count: int, used: set[str]) -> tuple[tuple[str, str, str], ...]:
+    """Returns theta, corners and crops of each transformer: the second's end in `_2`.
+
+    Where the model has outputs of these names, all begin with `transformer_`.
+    """
+
+    def names(prefix: str) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            tuple(suffixed(f"{prefix}{kind}", index) for kind in LOOKS) for index in range(count)
+        )
+
+    prefix = ""
+    while used & {name for triple in names(prefix) for name in triple}:
+        prefix += "transformer_"
+    return names(prefix)  # type: ignore[return-value]
+
+
+def suffixed(name: str, index: int) -> str:
+    """Returns the name of one of several: theta, theta_2, ..."""
+    return name if index == 0 else f"{name}_{index + 1}"
+
+
+def single(value: tf.Tensor) -> tf.Tensor:
+    """Returns a tensor with half precision widened to float32, which every runtime has."""
+    half = value.dtype.is_floating and value.dtype.size < 4
+    return tf.cast(value, tf.float32) if half else value
+
+
+def single_array(value: Any) -> np.ndarray:
+    """Returns a tensor as an array, with half precision widened to float32."""
+    array = np.asarray(single(tf.convert_to_tensor(value)))
+    return array

@@ -1,9 +1,9 @@
 """The ONNX file of a network: one node for each sampler, nothing that the target lacks."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import onnx as onnx_format
 import tensorflow as tf
@@ -11,10 +11,11 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 import stn_tf
 from stn_tf.errors import ExportError
-from stn_tf.export import onnx_form, tf2onnx_repairs
+from stn_tf.export import image_transforms, onnx_form, onnx_metadata, tf2onnx_repairs
 from stn_tf.export.carriers import CARRIER, with_carriers
+from stn_tf.export.onnx_dimensions import name_dimensions
 from stn_tf.export.onnx_sampler import sampler_handler
-from stn_tf.export.sampler_nodes import semantics_in
+from stn_tf.export.sampler_nodes import samplings_in
 from stn_tf.export.source import Source, load_network
 from stn_tf.export.targets import OPSET, OnnxOptions
 
@@ -27,23 +28,22 @@ def onnx(
     model: Source,
     path: Path | str,
     *,
-    input_shape: Sequence[int] | None = None,
     options: OnnxOptions | None = None,
     metadata: Mapping[str, str] | None = None,
+    **declared: Any,
 ) -> onnx_format.ModelProto:
     """Writes the ONNX file of a model.
 
-    Inputs and outputs have the names of the network (`export.inspect`): for a classifier input
-    `images` `[batch, H, W, C]` in 0..1, outputs `logits`, `probabilities`, `class`; and for each
-    spatial transformer `theta`, `corners`, `crops` (then `theta_2`, ...).
+    Inputs and outputs have the names of the network's interface: the model's own outputs, what is
+    derived from them for its task, and for each spatial transformer `theta`, `corners`, `crops`
+    (then `theta_2`, ...). The interface is in the file's metadata.
 
     Args:
-        model: A Keras model, a `.keras` file, a SavedModel or run folder, or what `load_network`
-            returns, with any number of samplers.
+        model: What `load_network` takes or returns, with any number of samplers.
         path: The file to write.
-        input_shape: The shape of one image; needed if the model does not know it.
         options: The target, the form of the samplers and the opset.
-        metadata: Entries of the file's metadata, beside the samplers and versions.
+        metadata: Entries of the file's metadata, beside interface, samplers and versions.
+        **declared: What `load_network` takes: `task`, `classes`, `input_range`, ...
 
     Returns:
         What was written.
@@ -52,7 +52,7 @@ def onnx(
         ExportError: If the model holds an operation that ONNX lacks, or the target would not
             compute the same.
     """
-    network = load_network(model, input_shape=input_shape)
+    network = load_network(model, **declared)
     options = options or OnnxOptions()
     function = network.function(network.outputs)
     converted = convert(function, list(network.inputs), network.outputs, options)
@@ -63,9 +63,11 @@ def onnx(
             "stn_tf.samplers": json.dumps([s.model_dump(mode="json") for s in network.samplers]),
             "stn_tf.target": options.target,
             "stn_tf.sampler": options.form,
+            **onnx_metadata.metadata(network.interface),
             **(metadata or {}),
         },
     )
+    onnx_metadata.denote(converted, network.interface)
     Path(path).write_bytes(converted.SerializeToString())
     return converted
 
@@ -79,7 +81,8 @@ def convert(
     """Converts a concrete function, whose samplers each become one node, and checks it.
 
     Args:
-        function: The concrete function; the first dimension of every tensor is the batch.
+        function: The concrete function; the first dimension of every input, where it is free, is
+            the batch.
         input_names: Names for its inputs, in order.
         output_names: Names for its outputs, in order.
         options: The target, the form of the samplers and the opset.
@@ -89,31 +92,40 @@ def convert(
             same, or the result is not valid.
     """
     options = options or OnnxOptions()
+    samplers: list[str] = []
+
+    def counted(handler: Callable) -> Callable:
+        def handle(ctx: Any, node: Any, name: str, args: Any) -> None:
+            samplers.append(name)
+            handler(ctx, node, name, args)
+
+        return handle
+
+    handlers = {CARRIER: counted(sampler_handler)}
+    handlers |= dict.fromkeys(image_transforms.OPERATIONS, counted(image_transforms.handler))
     try:
+        opset = options.resolve((*samplings_in(function), *image_transforms.samplings_in(function)))
         # Control flow stays as it is, and functions are inlined also where they are stateful: only
         # values matter here.
         frozen = convert_variables_to_constants_v2(
             with_carriers(function), lower_control_flow=False, aggressive_inlining=True
         )
-        carriers = [op for op in frozen.graph.get_operations() if op.type == CARRIER]
-        volumes = any(op.inputs[0].shape.rank == 5 for op in carriers)
-        opset = options.resolve(semantics_in(function), volumes)
         model = tf2onnx_repairs.convert(
-            frozen, input_names, output_names, {CARRIER: sampler_handler}, min(opset, OPSET)
+            frozen, input_names, output_names, handlers, min(opset, OPSET)
         )
     except ExportError:
         raise
     except Exception as error:  # TensorFlow and tf2onnx raise whatever their handlers do.
         raise ExportError(f"The model cannot be converted to ONNX: {_one_line(error)}") from error
-    tf2onnx_repairs.name_batch(model)
     tf2onnx_repairs.drop_unused_domains(model)
     if opset > OPSET:
         model = tf2onnx_repairs.raise_opset(model, opset)
     tf2onnx_repairs.set_ir_version(model)
     model = onnx_form.dual(model)
+    name_dimensions(model)
     if options.form == "standard":
         model = onnx_form.standard(model)
-    check(model, len(carriers))
+    check(model, len(samplers))
     if options.form == "custom":
         del model.functions[:]
     return model
@@ -124,7 +136,7 @@ def check(model: onnx_format.ModelProto, samplers: int) -> None:
 
     Args:
         model: The file, with a function for every operation of ours.
-        samplers: How many sampler nodes it must have.
+        samplers: How many samplers were converted. Equal ones may share a node.
     """
     opset = onnx_form.opset_of(model)
     functions = {(function.domain, function.name) for function in model.functions}
@@ -138,7 +150,7 @@ def check(model: onnx_format.ModelProto, samplers: int) -> None:
                 "lacks. Replace the layer by one of standard operations."
             )
     found = sum(onnx_form.is_sampler(node) for node in onnx_form.nodes(model.graph))
-    if found != samplers:
+    if not min(samplers, 1) <= found <= samplers:
         raise ExportError(
             f"The ONNX file must have one sampler node for each of {samplers} samplers, "
             f"but it has {found}."

@@ -17,15 +17,18 @@ Answers = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 _ERRORS_ONLY = 3
 
 
-def onnx_runtime(serialized: bytes, *, ours: bool = True) -> Answers:
+def onnx_runtime(serialized: bytes, *, ours: bool = True, optimised: bool = True) -> Answers:
     """Returns a function from named inputs to named outputs, on ONNX Runtime's CPU provider.
 
     Args:
         serialized: The file.
         ours: Whether the session gets our operations.
+        optimised: Whether ONNX Runtime may rewrite the graph.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if ours:
         register_sampler(options)
     session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""ONNX files with less precision than float32, and what that costs.
+"""ONNX files with less precision than float32.
 
 The sampler, theta and what leads to the points stay float32: half a pixel of 224 is more than a
 float16 coordinate can tell. Under int8 the whole localisation network stays float32.
@@ -13,61 +13,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import tensorflow as tf
 
-from stn_tf.errors import ExportError
 from stn_tf.export import onnx_form
-from stn_tf.export.candidates import Answers
-from stn_tf.export.manifest import Accuracy
-from stn_tf.export.network import IMAGES, Network
 from stn_tf.export.onnx_form import DOMAIN, is_sampler
-from stn_tf.export.onnx_runtimes import onnx_runtime
-from stn_tf.export.parity_cases import Feeds
-from stn_tf.export.targets import ExportOptions
+from stn_tf.export.onnx_simplify import drop_unread
 
 _DENSE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_BATCH = 256
 _FLOAT, _FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-
-
-def reduce(
-    model: onnx.ModelProto,
-    network: Network,
-    options: ExportOptions,
-    feeds: Feeds,
-    labels: np.ndarray | None,
-    calibration: np.ndarray | None,
-) -> tuple[onnx.ModelProto, Accuracy]:
-    """Returns the file with the precision that was asked for, and its accuracy.
-
-    Args:
-        model: The file in float32.
-        network: The live model, a classifier.
-        options: The precision, and how much accuracy it may cost.
-        feeds: What is classified.
-        labels: The true classes; None compares with those of the live model.
-        calibration: Images for int8; None for `feeds`.
-
-    Raises:
-        ExportError: If the model is no classifier, or loses more accuracy than is allowed.
-    """
-    if not network.classifies:
-        raise ExportError(
-            f"`precision` must be float32 for a model that is no classifier, but it is "
-            f"{options.precision}: there is no accuracy to hold it to."
-        )
-    if options.precision == "float16":
-        reduced = to_float16(model)
-    else:
-        reduced = to_int8(model, feeds if calibration is None else {IMAGES: calibration})
-
-    def live(batch: Feeds) -> dict[str, np.ndarray]:
-        answers = network.answer({name: tf.constant(value) for name, value in batch.items()})
-        return {name: value.numpy() for name, value in answers.items()}
-
-    accuracy = measure(reduced, live, feeds, labels)
-    require_accuracy(accuracy, options.precision, options.max_accuracy_drop)
-    return reduced, accuracy
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -106,7 +58,7 @@ def _drop_round_trips(graph: onnx.GraphProto) -> None:
         while node.name in names:
             node.name += "_"
         names.add(node.name)
-    onnx_form.drop_unread(graph)
+    drop_unread(graph)
 
 
 def _casts(node: onnx.NodeProto, to: int) -> bool:
@@ -159,43 +111,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.getLogger().setLevel(level)
-
-
-def measure(
-    file: onnx.ModelProto,
-    live: Answers,
-    feeds: Mapping[str, np.ndarray],
-    labels: np.ndarray | None,
-) -> Accuracy:
-    """Classifies all images with a file and with the live model."""
-    run = onnx_runtime(file.SerializeToString())
-    found, expected, largest = [], [], 0.0
-    for batch in _batches(feeds, _BATCH):
-        ours, theirs = run(batch), live(batch)
-        largest = max(largest, float(np.max(np.abs(ours["logits"] - theirs["logits"]))))
-        found.append(ours["class"])
-        expected.append(theirs["class"])
-    classes, wanted = np.concatenate(found), np.concatenate(expected)
-    truth = wanted if labels is None else labels
-    return Accuracy(
-        images=len(classes),
-        error_percent=100.0 * float(np.mean(classes != truth)),
-        float32_error_percent=100.0 * float(np.mean(wanted != truth)),
-        largest_difference=largest,
-        labelled=labels is not None,
-    )
-
-
-def require_accuracy(accuracy: Accuracy, precision: str, max_drop: float) -> None:
-    """Raises ExportError if a file is worse than the live model by more than `max_drop` points."""
-    drop = accuracy.error_percent - accuracy.float32_error_percent
-    if not drop <= max_drop:
-        raise ExportError(
-            f"`precision` {precision} loses {drop:.2f} points of accuracy on {accuracy.images} "
-            f"images ({accuracy.float32_error_percent:.2f} % -> {accuracy.error_percent:.2f} % "
-            f"error), and at most {max_drop:g} are allowed. Nothing was written; take float32, or "
-            "raise --max-accuracy-drop."
-        )
 
 
 def _around_points(graph: onnx.GraphProto, *, stop_at_dense: bool) -> list[onnx.NodeProto]:

@@ -1,15 +1,16 @@
 """The SavedModel of a network: stock operations only, ready for TensorFlow Serving."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
-from stn_tf.export.network import IMAGES, Network
+from stn_tf.export.image_decoding import decode_images
+from stn_tf.export.network import Network
 from stn_tf.export.source import Source, load_network
 from stn_tf.export.stock_samplers import with_stock_samplers
 
@@ -17,31 +18,24 @@ ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 # Operations of TensorFlow that call back into the Python that defined them.
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
-_DECODED_CHANNELS = (1, 3, 4)
 
 
 def saved_model(
-    model: Source,
-    path: Path | str,
-    *,
-    input_shape: Sequence[int] | None = None,
-    xla: bool = False,
+    model: Source, path: Path | str, *, xla: bool = False, **declared: Any
 ) -> dict[str, tuple[str, ...]]:
     """Writes the SavedModel of a model into a new folder.
 
-    Signatures, all with a free batch dimension: `serving_default` (for a classifier `images` ->
-    `logits`, `probabilities`, `class`); `serving_bytes` (`image_bytes`, encoded images of any size
-    -> the same), for classifiers of images with 1, 3 or 4 channels; with spatial transformers also
-    `localize` (-> `theta`, `corners`) and `rectify` (-> `crops`). The other signatures of a
-    SavedModel stay as they are.
+    Signatures: `serving_default`, the model's own outputs and what is derived from them for its
+    task; `serving_bytes` (`image_bytes`, encoded images of any size -> the same), where image files
+    can become the input; with spatial transformers also `localize` (-> `theta`, `corners`) and
+    `rectify` (-> `crops`). The other signatures of a SavedModel stay as they are.
 
     Args:
-        model: A Keras model, a `.keras` file, a SavedModel or run folder, or what `load_network`
-            returns, with any number of samplers.
+        model: What `load_network` takes or returns, with any number of samplers.
         path: The folder.
-        input_shape: The shape of one image; needed if the model does not know it.
         xla: Whether the server compiles with XLA: then samplers are gathers, because the faster
             operations have no XLA kernels everywhere.
+        **declared: What `load_network` takes: `task`, `classes`, `input_range`, ...
 
     Returns:
         The names of the signatures and of their outputs.
@@ -49,13 +43,13 @@ def saved_model(
     Raises:
         ExportError: If the model needs what TensorFlow Serving does not have.
     """
-    network = load_network(model, input_shape=input_shape)
+    network = load_network(model, **declared)
     names = signature_outputs(network)
     functions = {name: _signature(network, name, outputs) for name, outputs in names.items()}
-    functions |= network.others
     # What a loaded signature says comes sorted by name, though its names may not.
-    others = network.others.items()
-    names |= {name: tuple(sorted(other.structured_outputs)) for name, other in others}
+    others = {name: other for name, other in network.others.items() if name not in names}
+    functions |= others
+    names |= {name: tuple(sorted(other.structured_outputs)) for name, other in others.items()}
     try:
         functions = {
             name: _named(function if xla else with_stock_samplers(function), names[name])
@@ -78,9 +72,9 @@ def signature_outputs(network: Network) -> dict[str, tuple[str, ...]]:
     """Returns the signatures that a network gets, and the names of their outputs."""
     names: dict[str, tuple[str, ...]] = {"serving_default": network.default_outputs}
     if network.samplers:
-        names["localize"] = network.names("theta", "corners")
-        names["rectify"] = network.names("crops")
-    if network.image_shape is not None and network.image_shape[-1] in _DECODED_CHANNELS:
+        names["localize"] = network.looks_named("theta", "corners")
+        names["rectify"] = network.looks_named("crops")
+    if network.interface.takes_images:
         names["serving_bytes"] = network.default_outputs
     return names
 
@@ -89,14 +83,13 @@ def _signature(network: Network, name: str, outputs: tuple[str, ...]) -> Concret
     """The inputs in order -> the outputs, in order."""
     if name != "serving_bytes":
         return network.function(outputs)
-    shape = network.image_shape
-    assert shape is not None
+    image = network.interface.image
 
     def from_bytes(image_bytes: tf.Tensor) -> list[tf.Tensor]:
-        found = network.answer({IMAGES: _decode(image_bytes, shape)})
+        found = network.answer({image.name: decode_images(image_bytes, image)})
         return [found[output] for output in outputs]
 
-    spec = tf.TensorSpec([None], tf.string, name="image_bytes")
+    spec = tf.TensorSpec([image.shape[0]], tf.string, name="image_bytes")
     function = tf.function(from_bytes, input_signature=[spec], autograph=False)
     return function.get_concrete_function()
 
@@ -116,18 +109,6 @@ def _named(function: ConcreteFunction, names: tuple[str, ...]) -> ConcreteFuncti
         return dict(zip(names, flat, strict=True))
 
     return tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
-
-
-def _decode(image_bytes: tf.Tensor, shape: tuple[int, int, int]) -> tf.Tensor:
-    """Encoded images of any size -> `[N, *shape]` in 0..1, letterboxed as in training."""
-
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels=shape[-1], expand_animations=False)
-        image.set_shape([None, None, shape[-1]])
-        fitted = tf.image.resize_with_pad(image, *shape[:2], method="bicubic", antialias=True)
-        return tf.ensure_shape(tf.clip_by_value(fitted / 255.0, 0.0, 1.0), shape)
-
-    return tf.map_fn(decode, image_bytes, fn_output_signature=tf.TensorSpec(shape, tf.float32))
 
 
 def check_stock(path: Path) -> None:

@@ -1,59 +1,76 @@
-"""What can be exported: a Keras model, a run, a `.keras` file, a SavedModel."""
+"""What can be exported: a Keras model, a run, a `.keras` file, a SavedModel, a TensorFlow function."""
 
-from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
+import tensorflow as tf
 
 from stn_tf.errors import ModelError
+from stn_tf.export.declaration import Declaration
+from stn_tf.export.function_network import DEFAULT, inspect_function, load_saved_network
 from stn_tf.export.keras_network import inspect
 from stn_tf.export.network import Network
-from stn_tf.export.saved_network import load_saved_network
 
-Source: TypeAlias = keras.Model | Network | str | PathLike[str]
+Source: TypeAlias = "keras.Model | Network | str | PathLike[str] | Any"
 
 
 def load_network(
-    source: Source,
-    *,
-    input_shape: Sequence[int] | None = None,
-    signature: str = "serving_default",
+    source: Source, *, signature: str = DEFAULT, **declared: Any
 ) -> Network:
     """Returns what is to be exported, from wherever it is.
 
     Args:
-        source: A Keras model, a `.keras` file, a SavedModel folder, or a run folder.
-        input_shape: The shape of one image; needed if a Keras model does not know it.
+        source: A Keras model, a `.keras` file, a SavedModel folder, a run folder, a `tf.function`,
+            a concrete function, or a `tf.Module` whose `__call__` is one.
         signature: Of a SavedModel, the signature to export.
+        **declared: What cannot be seen in it: the fields of
+            `stn_tf.export.declaration.Declaration`, such as `task`, `classes`, `input_range`,
+            `input_shape`. A run has its own.
 
     Raises:
         ModelError: If it is none of them, or cannot be loaded.
         RunError: If it is a run folder that cannot be used.
-        ExportError: If the model's inputs have unknown shapes.
+        ExportError: If the model cannot be exported, or what was declared does not fit.
     """
     if isinstance(source, Network):
         return source
+    declaration = Declaration(**declared)
     if isinstance(source, keras.Model):
-        return inspect(source, input_shape)
+        return inspect(source, declaration)
+    if isinstance(source, tf.Module) and not isinstance(source, keras.Layer):
+        source = source.__call__
+    if _is_function(source):
+        return inspect_function(source, declaration)
+    if not isinstance(source, str | PathLike):
+        raise ModelError(
+            "The model must be a Keras model, a tf.function, or the path of a run, a .keras file "
+            f"or a SavedModel, but it is a {type(source).__name__}."
+        )
     path = Path(source)
     if _is_saved_model(path):
-        return load_saved_network(path, signature)
+        return load_saved_network(path, signature, declaration)
     if path.is_file():
-        return inspect(_load_keras(path), input_shape)
+        return inspect(_load_keras(path), declaration)
     from stn_tf.training import Run
 
     run = Run(path)
-    return inspect(run.load_model(), run.input_shape)
+    return inspect(run.load_model(), Declaration.of(run.interface))
 
 
 def is_run(source: Any) -> bool:
     """Whether a source is a run folder, as far as can be told without opening it."""
-    if isinstance(source, keras.Model | Network):
+    if not isinstance(source, str | PathLike):
         return False
     path = Path(source)
     return not (path.is_file() or _is_saved_model(path))
+
+
+def _is_function(source: Any) -> bool:
+    return isinstance(
+        source, tf.types.experimental.ConcreteFunction | tf.types.experimental.PolymorphicFunction
+    )
 
 
 def _is_saved_model(path: Path) -> bool:

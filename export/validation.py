@@ -13,6 +13,7 @@ from stn_tf.errors import ExportError, ModelError
 from stn_tf.export import onnx_form
 from stn_tf.export.candidates import Answers, onnx_runtimes, saved_model
 from stn_tf.export.expectations import (
+    DEFAULT,
     EXPECTATIONS_FILE,
     read_expectations,
     without_tensor_float_32,
@@ -20,7 +21,7 @@ from stn_tf.export.expectations import (
 from stn_tf.export.manifest import Manifest, ParityRow, hashes, read_manifest
 from stn_tf.export.onnx_file import ONNX_FILE
 from stn_tf.export.onnx_runtimes import register_sampler
-from stn_tf.export.parity import compare_files
+from stn_tf.export.parity import Judge, compare_files
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -68,8 +69,7 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
 
     Raises:
         ModelError: If the folder holds no version, or a file of it cannot be read.
-        ExportError: If there is no such provider on this machine, or the ONNX file has less
-            precision than float32, which has an accuracy but no parity.
+        ExportError: If there is no such provider on this machine.
     """
     folder = Path(version_dir)
     if provider not in PROVIDERS:
@@ -81,8 +81,7 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
     expectations = read_expectations(folder / EXPECTATIONS_FILE)
     files: dict[str, Answers] = {"saved_model": saved_model(folder)}
     model = load_onnx(folder / ONNX_FILE)
-    if manifest.onnx is None or manifest.onnx.precision == "float32":
-        files |= onnx_runtimes(model)
+    files |= onnx_runtimes(model)
     session = _session(model, provider)
     if provider != "cpu":
         if (
@@ -95,7 +94,7 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
             )
         files[f"onnx_runtime/{provider}"] = _answers(session)
     with without_tensor_float_32():
-        rows = compare_files(files, expectations)
+        rows = compare_files(files, expectations, _judge(manifest))
     found = hashes(folder)
     changed = tuple(
         name
@@ -130,10 +129,17 @@ def _session(model: onnx.ModelProto, provider: str) -> onnxruntime.InferenceSess
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=wanted)
 
 
+def _judge(manifest: Manifest) -> Judge:
+    precision = "float32" if manifest.onnx is None else manifest.onnx.precision
+    return Judge(manifest.interface, precision, manifest.tolerance, manifest.samplers)
+
+
 def _answers(session: onnxruntime.InferenceSession) -> Answers:
     names = [output.name for output in session.get_outputs()]
 
-    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
+        if signature != DEFAULT:
+            return None
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
     return run

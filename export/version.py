@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,29 +21,32 @@ import tf2onnx
 import stn_tf
 from stn_tf.errors import ExportError
 from stn_tf.export import onnx_form, precision
+from stn_tf.export.accuracy import measure, require_accuracy
 from stn_tf.export.candidates import BYTES_SIGNATURE
-from stn_tf.export.expectations import EXPECTATIONS_FILE, expect, write_expectations
-from stn_tf.export.manifest import (
-    InputImages,
-    Manifest,
-    OnnxInfo,
-    ParityRow,
-    TensorInfo,
-    hashes,
-    write_manifest,
+from stn_tf.export.examples import REAL_IMAGES, Feeds, checked, made_up, read_examples
+from stn_tf.export.expectations import (
+    DEFAULT,
+    EXPECTATIONS_FILE,
+    Expectation,
+    expect,
+    write_expectations,
 )
-from stn_tf.export.network import IMAGES, Network
+from stn_tf.export.image_decoding import DIFFERENCES
+from stn_tf.export.manifest import Manifest, OnnxInfo, ParityRow, hashes, write_manifest
+from stn_tf.export.network import Network
 from stn_tf.export.onnx_file import ONNX_FILE, onnx
-from stn_tf.export.parity import parity, require
-from stn_tf.export.parity_cases import REAL_IMAGES, Feeds, made_up
+from stn_tf.export.parity import encode, parity, require
 from stn_tf.export.saved_model_file import saved_model
 from stn_tf.export.source import Source, load_network
 from stn_tf.export.targets import ExportOptions
 from stn_tf.export.version_directory import new_version
 from stn_tf.export.warmup import write_warmup
 
+_LOG = logging.getLogger(__name__)
 # So many images calibrate int8.
 _CALIBRATION = 256
+# So many of the user's images are read.
+_MOST_IMAGES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,29 +56,36 @@ class ExportResult:
     Attributes:
         version_dir: The new folder, `out/1` or the next number.
         manifest: What it says about itself, with the rows of the comparison in `parity`.
+        notes: What was decided for the user, a line each.
     """
 
     version_dir: Path
     manifest: Manifest
+    notes: tuple[str, ...] = ()
 
 
 OnParity = Callable[[Sequence[ParityRow]], None]
+OnNote = Callable[[str], None]
 
 
 def export_run(
     run_dir: str | PathLike[str],
     out: str | PathLike[str],
     *,
+    images: np.ndarray | Sequence[Path] | None = None,
+    name: str | None = None,
+    tolerance: float | None = None,
     options: ExportOptions | None = None,
     on_parity: OnParity | None = None,
+    on_note: OnNote | None = None,
 ) -> ExportResult:
     """Exports the network of a run, compared on the run's own test images.
 
     Args:
         run_dir: A folder that `stn_tf.training.train` wrote.
         out: The folder that gets the version as a sub-folder.
-        options: What the files are for, and their precision.
-        on_parity: Called with the comparison before it is judged.
+        images: Images to compare on and to calibrate int8 with, instead of the run's own.
+        name, tolerance, options, on_parity, on_note: As for `export_model`.
 
     Raises:
         RunError: If `run_dir` holds no usable run.
@@ -84,24 +96,25 @@ def export_run(
 
     run = Run(run_dir)
     options = options or ExportOptions()
-    count = REAL_IMAGES if options.precision == "float32" else None
-    images, labels = run.examples("test", count=count)
-    calibration = None
-    if options.precision == "int8":
-        calibration, _ = run.examples("validation", count=_CALIBRATION)
+    labels = calibration = None
+    if images is None:
+        count = REAL_IMAGES if options.precision == "float32" else None
+        images, labels = run.examples("test", count=count)
+        if options.precision == "int8":
+            calibration, _ = run.examples("validation", count=_CALIBRATION)
     return export_model(
-        run.load_model(),
+        load_network(run_dir),
         out,
         images=images,
         labels=labels,
         calibration=calibration,
         experiment=run.config.name,
-        name=run.config.model,
-        classes=run.classes,
+        name=name or run.config.model,
         error_percent=(run.report or {}).get("error_percent"),
-        input_shape=run.input_shape,
+        tolerance=tolerance,
         options=options,
         on_parity=on_parity,
+        on_note=on_note,
     )
 
 
@@ -109,45 +122,65 @@ def export_model(
     model: Source,
     out: str | PathLike[str],
     *,
-    images: np.ndarray | Feeds | None = None,
+    images: np.ndarray | Feeds | Sequence[Path] | None = None,
     labels: np.ndarray | None = None,
     calibration: np.ndarray | None = None,
     experiment: str = "",
     name: str | None = None,
-    classes: Sequence[str] | None = None,
     error_percent: float | None = None,
-    input_shape: Sequence[int] | None = None,
+    tolerance: float | None = None,
     options: ExportOptions | None = None,
     on_parity: OnParity | None = None,
+    on_note: OnNote | None = None,
+    **declared: Any,
 ) -> ExportResult:
     """Exports a model, with or without spatial transformers, as a new version.
 
     Args:
-        model: A Keras model, a `.keras` file, a SavedModel folder, or what `load_network` returns.
+        model: A Keras model, a `.keras` file, a SavedModel folder, a `tf.function`, or what
+            `load_network` returns.
         out: The folder that gets the version as a sub-folder.
-        images: Real images to compare on, `[N, H, W, C]` float32, or arrays for all inputs by
-            name; None makes up some.
+        images: Real images to compare on: an array as the model takes it (or uint8 pixels), arrays
+            for all inputs by name, or paths of image files, folders and arrays; None makes up some.
         labels: The classes of these images `[N]`, with which less precision is judged; None
             judges by the classes that the live model gives them.
         calibration: Images that int8 is calibrated with; None takes those to compare on.
         experiment: What the model comes from, for the record.
         name: What the model is called; None for its own name.
-        classes: The names of the classes; None for "0", "1", ...
         error_percent: Of test images, for the record.
-        input_shape: The shape of one image; needed if a Keras model does not know it.
+        tolerance: What the model's own outputs may differ by, relative to the largest number in
+            them; None for 1e-4, and more under less precision.
         options: What the files are for, and their precision.
         on_parity: Called with the comparison before it is judged.
+        on_note: Called with each line that says what was decided for the user; None logs them.
+        **declared: What cannot be seen in the model, the fields of
+            `stn_tf.export.declaration.Declaration`: `task`, `classes`, `input_range`,
+            `input_shape`, `resize`, ...
 
     Raises:
         ParityError: If a file does not compute what the model does; nothing is written.
-        ExportError: If the model cannot be exported, or `out` cannot be written.
+        ExportError: If the model cannot be exported, what was declared does not fit, or `out`
+            cannot be written.
+        InputError: If images lie outside of the model's range.
         ModelError: If there is no model to load.
     """
     out, options = Path(out), options or ExportOptions()
-    network = load_network(model, input_shape=input_shape)
+    if tolerance is not None and not 0.0 < tolerance < 1.0:
+        raise ExportError(
+            f"`tolerance` must lie between 0 and 1, relative to the outputs, but it is {tolerance}."
+        )
+    say = on_note or _LOG.warning
+    network = load_network(model, **declared)
+    for note in network.notes:
+        say(note)
     kind = "made-up images" if images is None else "real images"
     feeds = _feeds(images, network)
-    names = _class_names(network, feeds, classes)
+    if options.precision == "int8" and images is None:
+        raise ExportError(
+            "`precision` int8 needs real images, with which it is calibrated, but there are none. "
+            "Give some with --images."
+        )
+    interface = network.interface
     versions = _versions()
     metadata = {
         "stn_tf.experiment": experiment,
@@ -156,33 +189,44 @@ def export_model(
         "stn_tf.versions": json.dumps(versions),
         "stn_tf.precision": options.precision,
     }
-    expectations = expect(network, _enough(feeds), kind)
+    expectations = expect(network, feeds, kind)
+    if network.half is not None:
+        say(_half_distance(network, expectations))
     with new_version(out) as version:
         with _writing(out):
             signatures = saved_model(network, version.path, xla=options.xla)
+            if BYTES_SIGNATURE in signatures:
+                say(DIFFERENCES)
             file = onnx(network, version.path / ONNX_FILE, options=options.onnx, metadata=metadata)
-            examples = _examples(network, signatures, _enough(feeds))
+            if options.precision == "float16":
+                file = precision.to_float16(file)
+            elif options.precision == "int8":
+                given = feeds if calibration is None else checked(interface, calibration)
+                file = precision.to_int8(file, _first(given, _CALIBRATION))
+            (version.path / ONNX_FILE).write_bytes(file.SerializeToString())
+            examples = _examples(network, signatures, expectations)
             write_warmup(version.path, out.resolve().name, examples)
             write_expectations(version.path / EXPECTATIONS_FILE, expectations)
-        rows = parity(network, version.path, expectations, options.onnx)
+        rows = parity(
+            network,
+            version.path,
+            expectations,
+            options.onnx,
+            precision=options.precision,
+            own_tolerance=tolerance,
+        )
         if on_parity is not None:
             on_parity(rows)
         require(rows)
         accuracy = None
-        if options.precision != "float32":
-            file, accuracy = precision.reduce(file, network, options, feeds, labels, calibration)
-            with _writing(out):
-                (version.path / ONNX_FILE).write_bytes(file.SerializeToString())
-        shape = network.image_shape
+        if options.precision != "float32" and images is not None:
+            accuracy = measure(file, network, feeds, labels)
+            if accuracy is not None:
+                require_accuracy(accuracy, options.precision, options.max_accuracy_drop)
         manifest = Manifest(
             experiment=experiment,
             model=name or network.name,
-            classes=names,
-            input=shape and InputImages(height=shape[0], width=shape[1], channels=shape[2]),
-            inputs={
-                key: TensorInfo(shape=tuple(spec.shape), dtype=spec.dtype.name)
-                for key, spec in network.inputs.items()
-            },
+            interface=interface,
             signatures=signatures,
             samplers=network.samplers,
             error_percent=error_percent,
@@ -196,67 +240,68 @@ def export_model(
             accuracy=accuracy,
             sha256=hashes(version.path),
             parity=tuple(rows),
+            tolerance=tolerance,
             created=datetime.now(UTC).replace(microsecond=0),
         )
         with _writing(out):
             write_manifest(version.path, manifest)
-    return ExportResult(version.path, manifest)
+    return ExportResult(version.path, manifest, network.notes)
 
 
-def _feeds(images: np.ndarray | Feeds | None, network: Network) -> dict[str, np.ndarray]:
+def _feeds(
+    images: np.ndarray | Feeds | Sequence[Path] | None, network: Network
+) -> dict[str, np.ndarray]:
     """Returns arrays for every input, checked."""
     if images is None:
-        return made_up(network.inputs)
-    given = dict(images) if isinstance(images, Mapping) else {IMAGES: images}
-    if set(given) != set(network.inputs):
-        raise ExportError(
-            f"`images` must have an array for each of {', '.join(network.inputs)}, "
-            f"but it has {', '.join(given)}."
-        )
-    for name, values in given.items():
-        spec = network.inputs[name]
-        wanted = list(spec.shape[1:])
-        if values.ndim != len(wanted) + 1 or list(values.shape[1:]) != wanted or not len(values):
-            raise ExportError(
-                f"`{name}` must have shape [N, {', '.join(map(str, wanted))}] with at least one "
-                f"image, but it has shape {list(values.shape)}."
-            )
-        given[name] = values.astype(spec.dtype.as_numpy_dtype)
-    return given
+        return made_up(network.interface)
+    if isinstance(images, Sequence) and not isinstance(images, np.ndarray):
+        return read_examples(network.interface, [Path(path) for path in images], _MOST_IMAGES)
+    return checked(network.interface, images)
 
 
-def _enough(feeds: Feeds) -> dict[str, np.ndarray]:
-    """Returns the examples that the comparison needs, repeated if they are too few."""
-    return {k: np.resize(v, (REAL_IMAGES, *v.shape[1:])) for k, v in feeds.items()}
+def _first(feeds: Feeds, count: int) -> dict[str, np.ndarray]:
+    return {name: values[:count] if values.ndim else values for name, values in feeds.items()}
 
 
-def _class_names(network: Network, feeds: Feeds, classes: Sequence[str] | None) -> tuple[str, ...]:
-    if not network.classifies:
-        return tuple(classes or ())
-    one = {name: tf.constant(values[:1]) for name, values in feeds.items()}
-    count = int(network.answer(one)["logits"].shape[-1])
-    if classes is not None and len(classes) != count:
-        raise ExportError(
-            f"`classes` must name the {count} classes of the model, but it names {len(classes)}."
-        )
-    return tuple(classes or map(str, range(count)))
+def _half_distance(network: Network, expectations: Sequence[Expectation]) -> str:
+    """The line that says how far the files are from the model in half precision."""
+    assert network.half is not None
+    first = expectations[0]
+    live = network.half(first.case.feeds)
+    told = []
+    for name in network.interface.own_outputs:
+        expected = first.answers[name]
+        if expected.dtype.kind == "f" and expected.size:
+            told.append(f"{name} {float(np.max(np.abs(live[name] - expected))):.1e}")
+    return (
+        "The model computes in half precision; the files hold the same weights in float32. Largest "
+        f"distance to the live model: {', '.join(told)}."
+    )
 
 
 def _examples(
-    network: Network, signatures: Mapping[str, Sequence[str]], feeds: Feeds
-) -> dict[str, Feeds]:
+    network: Network,
+    signatures: Mapping[str, Sequence[str]],
+    expectations: Sequence[Expectation],
+) -> dict[str, list[Feeds]]:
     """What every signature is warmed up with."""
-    examples: dict[str, Feeds] = {}
+    examples: dict[str, list[Feeds]] = {}
+    real = [e.case.feeds for e in expectations if e.case.real and e.signature == DEFAULT][:2]
     for signature in signatures:
         if signature in network.others:
-            specs = network.others[signature].structured_input_signature[1]
-            # Of text, and of inputs of any size, nobody knows what to warm up with.
-            with contextlib.suppress(ExportError):
-                examples[signature] = made_up(specs)
+            told = [e.case.feeds for e in expectations if e.signature == signature]
+            if told:
+                examples[signature] = told
         elif signature == BYTES_SIGNATURE:
-            examples[signature] = {"image_bytes": feeds[IMAGES]}
+            spec = network.interface.image
+            pixels = [spec.to_pixels(feeds[spec.name]) for feeds in real]
+            encoded = [
+                [encode(np.rint(np.clip(p, 0, 255)).astype(np.uint8)) for p in batch]
+                for batch in pixels
+            ]
+            examples[signature] = [{"image_bytes": np.array(data, object)} for data in encoded]
         else:
-            examples[signature] = feeds
+            examples[signature] = real
     return examples
 
 

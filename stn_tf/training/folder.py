@@ -1,7 +1,7 @@
 """The files of a run folder.
 
 config.toml      the settings; `stn-tf train RUN/config.toml` repeats the run
-network.json     what the network reads and tells apart: input shape and class names
+network.json     what the network takes and gives (`stn_tf.interface.ModelInterface`)
 checkpoints/     weights, optimizer and step
 metrics.jsonl    loss, error and speed by step
 tensorboard/     the same for TensorBoard, and images of the crops
@@ -12,13 +12,14 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
 from stn_tf.errors import RunError
+from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 from stn_tf.training.config import ExperimentConfig, build_config, read_toml
 from stn_tf.training.report import write_whole
 
@@ -94,8 +95,8 @@ class RunFolder:
         Raises:
             RunError: If it cannot be written, or the run here had other data.
         """
-        network = {"input_shape": list(input_shape), "classes": list(classes)}
-        if self.network.exists() and network != json.loads(self.network.read_text("utf-8")):
+        interface = network_interface(input_shape, classes)
+        if self.network.exists() and self.read_network() != interface:
             raise RunError(
                 f"`{self.path}` was started on other data: image size or classes differ from those "
                 f"in `{self.network}`. Resume with the same data, or choose another folder."
@@ -103,7 +104,7 @@ class RunFolder:
         with writing(self.path, "the run"):
             self.path.mkdir(parents=True, exist_ok=True)
             write_whole(self.config, config.to_toml())
-            write_whole(self.network, json.dumps(network, ensure_ascii=False) + "\n")
+            write_whole(self.network, interface.model_dump_json(indent=2) + "\n")
 
     def read_config(self) -> ExperimentConfig:
         """Returns the settings of the run here.
@@ -119,17 +120,43 @@ class RunFolder:
             )
         return build_config(read_toml(self.config))
 
-    def read_network(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
-        """Returns the input shape and the class names of the run here.
+    def read_network(self) -> ModelInterface:
+        """Returns what the network of the run here takes and gives.
 
         Raises:
-            RunError: If they cannot be read.
+            RunError: If it cannot be read.
         """
         try:
             network = json.loads(self.network.read_text(encoding="utf-8"))
-            return tuple(map(int, network["input_shape"])), tuple(map(str, network["classes"]))
+            if "input_shape" in network:  # Written by stn-tf 0.1.0.
+                return network_interface(network["input_shape"], network["classes"])
+            return ModelInterface.model_validate(network)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"`{self.network}` cannot be read: {error}.") from None
+            reason = " ".join(str(error).split())
+            raise RunError(f"`{self.network}` cannot be read: {reason}.") from None
+
+
+def network_interface(input_shape: Sequence[int], classes: Sequence[str]) -> ModelInterface:
+    """Returns what a classifier of training takes and gives: images in 0..1 -> logits.
+
+    Args:
+        input_shape: Height, width and channels.
+        classes: The names of the classes.
+    """
+    shape = tuple(map(int, input_shape))
+    images = InputSpec(
+        name="images",
+        dtype="float32",
+        shape=(None, *shape),
+        layout="NHWC",
+        color_space="grayscale" if shape[-1] == 1 else "rgb",
+        value_range=(0.0, 1.0),
+    )
+    names = tuple(map(str, classes))
+    logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
+    return ModelInterface(
+        inputs=(images,), outputs=(logits,), task="classification", class_names=names
+    )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from stn_tf.data import Source, evaluation_dataset, load_source
 from stn_tf.errors import RunError
+from stn_tf.interface import ModelInterface
 from stn_tf.training.checkpoint import load_weights
 from stn_tf.training.config import ExperimentConfig
 from stn_tf.training.folder import RunFolder
@@ -33,6 +34,7 @@ class Run:
         config: Its settings.
         input_shape: Height, width and channels that its network reads.
         classes: The names of the classes, in the order of the logits.
+        interface: What its network takes and gives.
 
     Raises:
         RunError: If the folder holds no run.
@@ -44,7 +46,9 @@ class Run:
         if not self.path.is_dir():
             raise RunError(f"`{self.path}` is no run folder: there is no such folder.")
         self.config: ExperimentConfig = self.folder.read_config()
-        self.input_shape, self.classes = self.folder.read_network()
+        self.interface: ModelInterface = self.folder.read_network()
+        self.input_shape = tuple(map(int, filter(None, self.interface.inputs[0].shape[1:])))
+        self.classes = self.interface.class_names
 
     @property
     def report(self) -> dict[str, Any] | None:

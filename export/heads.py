@@ -1,0 +1,328 @@
+"""What a model's own outputs are called, and what is derived from them for its task.
+
+A model's own outputs leave as they are. `probabilities` and `class` are added where the task was
+declared, or where the graph proves it.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from stn_tf.errors import ExportError
+from stn_tf.export.declaration import Declaration
+from stn_tf.interface import THRESHOLD, Meaning, OutputSpec, words
+
+LOGITS, PROBABILITIES, CLASS = "logits", "probabilities", "class"
+# log(0) would be minus infinity, which softmax cannot undo in float32.
+_LEAST = 1e-37
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """One output of the model itself.
+
+    Attributes:
+        name: What the user called it; None for an automatic name.
+        dtype: NumPy's name.
+        shape: Batch first, None for what is free.
+        activation: `softmax` or `sigmoid` where the graph ends in one.
+    """
+
+    name: str | None
+    dtype: str
+    shape: tuple[int | None, ...]
+    activation: str | None = None
+
+    @property
+    def floating(self) -> bool:
+        return "float" in self.dtype
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """How the outputs of a task are made of the model's own.
+
+    Attributes:
+        task: The task.
+        class_names: The names of its classes.
+        own: The names of the model's own outputs, in its order.
+        source: Which of them holds the classes; None without classes.
+        activated: Whether that one holds probabilities already.
+        logits, probabilities, classes: What derived outputs are called; None for those that are
+            not made.
+        notes: What was decided for the user, a line each.
+    """
+
+    task: str
+    class_names: tuple[str, ...]
+    own: tuple[str, ...]
+    source: str | None = None
+    activated: bool = False
+    logits: str | None = None
+    probabilities: str | None = None
+    classes: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def outputs(self, own: Sequence[Own]) -> tuple[OutputSpec, ...]:
+        """Returns the specifications of the model's own outputs and of those derived."""
+        meanings: dict[str, Meaning] = {}
+        if self.source == LOGITS and not self.activated:
+            meanings[LOGITS] = "logits"
+        if self.source == PROBABILITIES and self.activated and self.task != "binary":
+            meanings[PROBABILITIES] = "probabilities"
+        found = [
+            OutputSpec(name=name, dtype=o.dtype, shape=o.shape, meaning=meanings.get(name, "raw"))
+            for name, o in zip(self.own, own, strict=True)
+        ]
+        count = len(self.class_names)
+        batch = next((o.shape[:1] for n, o in zip(self.own, own, strict=True) if n == self.source), ())
+        if self.logits:
+            found.append(_derived(self.logits, "float32", (*batch, count), "logits"))
+        if self.probabilities:
+            found.append(_derived(self.probabilities, "float32", (*batch, count), "probabilities"))
+        if self.classes:
+            found.append(_derived(self.classes, "int64", batch, "class"))
+        return tuple(found)
+
+    def derive(self, own: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns what is derived, in a graph."""
+        if self.source is None:
+            return {}
+        values = tf.cast(own[self.source], tf.float32)
+        if self.task == "binary":
+            positive = tf.reshape(values, [-1])
+            positive = positive if self.activated else tf.sigmoid(positive)
+            probabilities = tf.stack([1.0 - positive, positive], axis=-1)
+            classes = tf.cast(positive >= THRESHOLD, tf.int64)
+        elif self.activated:
+            probabilities = values
+            classes = tf.argmax(values, axis=-1, output_type=tf.int64)
+        else:
+            probabilities = tf.sigmoid(values) if self.task == "multilabel" else tf.nn.softmax(values)
+            # Of the logits: two probabilities may round to the same number.
+            classes = tf.argmax(values, axis=-1, output_type=tf.int64)
+        found = {}
+        if self.logits:
+            found[self.logits] = tf.math.log(tf.maximum(probabilities, _LEAST))
+        if self.probabilities:
+            found[self.probabilities] = probabilities
+        if self.classes:
+            found[self.classes] = classes
+        return found
+
+    def truth(self, own: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns what must be derived, in NumPy's float64, for the proof."""
+        if self.source is None:
+            return {}
+        values = np.asarray(own[self.source], np.float64)
+        if self.task == "binary":
+            positive = values.reshape(-1)
+            positive = positive if self.activated else _sigmoid(positive)
+            probabilities = np.stack([1.0 - positive, positive], axis=-1)
+            classes = (positive >= THRESHOLD).astype(np.int64)
+        else:
+            if self.activated:
+                probabilities = values
+            elif self.task == "multilabel":
+                probabilities = _sigmoid(values)
+            else:
+                powers = np.exp(values - values.max(axis=-1, keepdims=True))
+                probabilities = powers / powers.sum(axis=-1, keepdims=True)
+            classes = values.argmax(axis=-1)
+        found = {}
+        if self.logits:
+            found[self.logits] = np.log(np.maximum(probabilities, _LEAST)).astype(np.float32)
+        if self.probabilities:
+            found[self.probabilities] = probabilities.astype(np.float32)
+        if self.classes:
+            found[self.classes] = classes.astype(np.int64)
+        return found
+
+    def undecided(self, own: Mapping[str, np.ndarray], margin: float) -> np.ndarray | None:
+        """Returns which examples have a class that rounding may change; None without classes."""
+        if self.source is None or self.classes is None:
+            return None
+        values = np.asarray(own[self.source], np.float64)
+        if self.task == "binary":
+            distance = np.abs(values.reshape(-1) - (THRESHOLD if self.activated else 0.0))
+            return np.asarray(distance <= margin)
+        top = np.sort(values, axis=-1)[:, -2:]
+        scale = np.maximum(1.0, np.abs(values).max(axis=-1, initial=0.0))
+        return np.asarray(top[:, -1] - top[:, 0] <= margin * scale)
+
+
+def decide(own: Sequence[Own], declared: Declaration) -> Head:
+    """Returns the head of a model: what was declared, or what the graph proves.
+
+    Raises:
+        ExportError: If the task or the classes do not fit the outputs.
+    """
+    task, notes = declared.task, []
+    which = _which(own, declared)
+    if task is None:
+        task, note = _found_task(own, which, declared)
+        notes.append(note)
+    if task in ("none", "regression", "embedding", "dense"):
+        if declared.classes is not None:
+            raise ExportError(
+                f"`classes` must be left out for the task {task}, which has none, but it names "
+                f"{len(declared.classes)}."
+            )
+        _check_fits(own, task)
+        return Head(task, (), _own_names(own, {}), notes=tuple(filter(None, notes)))
+    if which is None:
+        raise ExportError(_no_fit(own, task))
+    source = own[which]
+    count = 2 if task == "binary" else source.shape[-1]
+    if count is None:
+        count = len(declared.classes or ())
+    if declared.classes is not None and len(declared.classes) != count:
+        raise ExportError(
+            f"`classes` must name the {count} classes of the model, but it names "
+            f"{len(declared.classes)}."
+        )
+    names = declared.classes or tuple(map(str, range(count)))
+    activated = source.activation == ("softmax" if task == "classification" else "sigmoid")
+    if declared.task is not None and source.activation and not activated:
+        notes.append(
+            f"Task {task}: the model ends in a {source.activation}, whose values are taken as "
+            "logits."
+        )
+    # Only models given their classes, as the paper's networks are, have the customary names.
+    custom = {}
+    if declared.classes is not None and source.name is None and task == "classification":
+        custom[which] = PROBABILITIES if activated else LOGITS
+    own_names = _own_names(own, custom)
+    used = set(own_names)
+
+    def free(name: str) -> str | None:
+        return None if name in used else name
+
+    customary = declared.classes is not None and own_names[which] in (LOGITS, PROBABILITIES)
+    return Head(
+        task,
+        names,
+        own_names,
+        own_names[which],
+        activated,
+        free(LOGITS) if customary and activated and task == "classification" else None,
+        free(PROBABILITIES),
+        free(CLASS) if task != "multilabel" else None,
+        tuple(filter(None, notes)),
+    )
+
+
+def _found_task(own: Sequence[Own], which: int | None, declared: Declaration) -> tuple[str, str]:
+    """The task of a model of which none was declared, and the line that says so."""
+    given = declared.classes
+    if which is not None and given is not None:
+        source = own[which]
+        if source.activation == "sigmoid" and source.shape[-1] != 1:
+            return "multilabel", "Task multilabel: a sigmoid ends the graph; --task changes it."
+        if source.shape[-1] == 1 or len(source.shape) == 1:
+            return "binary", "Task binary: one number for two classes; --task changes it."
+        return "classification", ""
+    if given is not None:
+        raise ExportError(_no_fit(own, "classification"))
+    if len(own) != 1:
+        return "none", (
+            f"Task undecided: the model has {len(own)} outputs, which leave as they are; say "
+            "--task for what one of them means."
+        )
+    (only,) = own
+    if only.activation == "softmax" and len(only.shape) == 2 and only.shape[-1] != 1:
+        return "classification", (
+            "Task classification: a softmax ends the graph; --task changes it, --classes names "
+            "the classes."
+        )
+    if only.activation == "sigmoid" and len(only.shape) == 2 and only.shape[-1] == 1:
+        return "binary", (
+            "Task binary: a sigmoid of one number ends the graph; --task changes it, --classes "
+            "names the two classes."
+        )
+    return "none", (
+        f"Task undecided: the output {words(only.shape)} leaves as it is; say --task, or "
+        "--classes, for what it means."
+    )
+
+
+def _which(own: Sequence[Own], declared: Declaration) -> int | None:
+    """The output that holds classes; None if there is none, or no telling which."""
+    count = None if declared.classes is None else len(declared.classes)
+    fitting = []
+    for index, output in enumerate(own):
+        length = output.shape[-1] if output.shape else None
+        if not output.floating or not output.shape:
+            continue
+        single = len(output.shape) == 1 or (len(output.shape) == 2 and length == 1)
+        wide = len(output.shape) == 2 and length != 1
+        if declared.task == "binary":
+            fits = single
+        elif declared.task == "classification":
+            fits = wide
+        elif declared.task == "multilabel":
+            fits = len(output.shape) == 2
+        else:
+            fits = wide or single
+        # A single output that does not fit in number gets an error that says so.
+        several = len(own) > 1 and count is not None
+        if fits and not (several and count not in (length, 2 if single else length)):
+            fitting.append(index)
+    if len(fitting) == 1:
+        return fitting[0]
+    proven = [i for i in fitting if own[i].activation is not None]
+    return proven[0] if len(proven) == 1 else None
+
+
+def _check_fits(own: Sequence[Own], task: str) -> None:
+    rank = {"embedding": lambda n: n == 2, "dense": lambda n: n >= 3}.get(task)
+    floating = [output for output in own if output.floating]
+    if task == "regression" and not floating:
+        raise ExportError(_no_fit(own, task))
+    if rank is not None and not any(rank(len(output.shape)) for output in floating):
+        raise ExportError(_no_fit(own, task))
+
+
+_NEEDS: dict[str, str] = {
+    "classification": "one output [N, K] with K of at least 2",
+    "binary": "one output [N, 1]",
+    "multilabel": "one output [N, K]",
+    "regression": "an output of floating-point numbers",
+    "embedding": "an output [N, K]",
+    "dense": "an output [N, height, width, ...]",
+}
+
+
+def _no_fit(own: Sequence[Own], task: str) -> str:
+    listed = ", ".join(f"{output.dtype} {words(output.shape)}" for output in own)
+    return (
+        f"`task` must fit the model's outputs: {task} needs {_NEEDS[task]}, but they are {listed}. "
+        "Choose another, or leave it out."
+    )
+
+
+def _own_names(own: Sequence[Own], custom: Mapping[int, str]) -> tuple[str, ...]:
+    names: list[str] = []
+    taken = {output.name for output in own} | set(custom.values())
+    for index, output in enumerate(own):
+        name = custom.get(index) or output.name
+        if name is None:
+            number = sum(n is None for n in (o.name for o in own[:index])) + 1
+            name = "output" if number == 1 else f"output_{number}"
+            while name in taken:
+                name += "_"
+        names.append(name)
+    return tuple(names)
+
+
+def _derived(name: str, dtype: str, shape: tuple[int | None, ...], meaning: Meaning) -> OutputSpec:
+    return OutputSpec(name=name, dtype=dtype, shape=shape, meaning=meaning, derived=True)
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(1.0 / (1.0 + np.exp(-values)))
+
+

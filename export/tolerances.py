@@ -1,0 +1,64 @@
+"""How far a file may be from the live model."""
+
+import numpy as np
+
+from stn_tf.export.examples import Case
+from stn_tf.interface import ModelInterface
+
+# Of a model's own outputs, relative to the largest number in them.
+OWN = {"float32": 1e-4, "float16": 0.03, "int8": 0.35}
+# In normalised coordinates, of a size of 2 for the whole image.
+THETA = {"float32": 1e-5, "float16": 5e-3, "int8": 1e-4}
+# Relative to the range of the pixels. Under less precision a crop moves with theta, and an edge in
+# it may differ by all of its height: theta and corners say more.
+CROPS = {"float32": 1e-4, "float16": 0.3, "int8": 0.3}
+# Outputs smaller than this are compared as if they were as large: rounding within a network does
+# not shrink with its outputs.
+_SMALL = 0.1
+# Under int8 a transformer that reads quantised features is moved by their rounding.
+_QUANTISED_THETA = 0.1
+
+
+def tolerance(
+    interface: ModelInterface,
+    case: Case,
+    output: str,
+    expected: np.ndarray,
+    *,
+    precision: str = "float32",
+    own: float | None = None,
+    quantised: bool = False,
+) -> float:
+    """Returns the largest difference that an output may have.
+
+    Args:
+        interface: What the model gives.
+        case: What it was asked.
+        output: The name of the output.
+        expected: What it must be.
+        precision: Of the file.
+        own: What the user allows the model's own outputs, relative; None for `OWN`.
+        quantised: Of theta, corners and crops: whether the transformer reads feature maps, which
+            int8 quantises.
+    """
+    if not np.issubdtype(expected.dtype, np.floating):
+        return 0.0
+    spec = interface.output(output)
+    meaning = "raw" if spec is None else spec.meaning
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    size = max(max(values.shape[1:], default=1) for values in case.feeds.values())
+    theta = THETA[precision]
+    if precision == "int8" and quantised:
+        theta = _QUANTISED_THETA
+    if meaning == "theta":
+        return theta * max(1.0, largest)
+    if meaning == "corners":
+        # What theta's tolerance moves a pixel by, at the edge of the image and beyond.
+        return theta * max(size, largest)
+    if meaning == "crops":
+        # Crops also differ by what theta's tolerance moves.
+        return max(CROPS[precision], theta * size) * max(1.0, largest)
+    base = OWN[precision] if own is None else own
+    if meaning == "probabilities":
+        return base
+    return base * max(_SMALL, largest)
