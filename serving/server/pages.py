@@ -14,6 +14,8 @@ from stn_tf.serving.server import openapi
 _FILES = {
     "/": ("index.html", "text/html"),
     "/playground.js": ("playground.js", "text/javascript"),
+    "/drawing.js": ("drawing.js", "text/javascript"),
+    "/telling.js": ("telling.js", "text/javascript"),
     "/playground.css": ("playground.css", "text/css"),
 }
 # They hold nothing of the models: who has no API key may read them, and enter one.

@@ -1,10 +1,15 @@
 // The playground: one image, turned and scaled, and what every version of a model says about it.
 
+import { depth, drawCrops, drawFrame } from "./drawing.js";
+import { heads, isRecord, tell } from "./telling.js";
+
 const at = (id) => document.getElementById(id);
 const scene = at("scene");
 const SIDE = 448; // Of the scene's longer side, in pixels.
 const QUIET = 80; // Milliseconds after the last change before the server is asked.
-const TOP = 5;
+const FREE = 224; // The side of the scene, where a model reads images of any size.
+// What an output of another origin than stn-tf is taken for, by its name.
+const ASSUMED = { reads_images: true, corners: "corners", crops: "crops" };
 
 let models = [];
 let image = null; // What was opened: an ImageBitmap. Strokes lie above it.
@@ -132,14 +137,26 @@ async function answer(model, version, png, signal) {
       predict(model, version, png, "", signal),
       crops ? predict(model, version, png, "rectify", signal) : null,
     ]);
-    drawLook(card.querySelector(".look"), row.corners, version.transforms[0]);
+    const said = isRecord(row) ? row : { [heads(version)[0]?.name ?? ""]: row };
+    const shown = transformer(version);
+    const corners = shown?.reads_images ? said[shown.corners] : null;
+    drawLook(card.querySelector(".look"), corners, shown?.transform);
     card.querySelector(".seen").hidden = !crop;
-    if (crop) drawCrop(card.querySelector(".crop"), crop.crops ?? crop);
-    list(card.querySelector(".scores"), row.probabilities ?? [], version.classes);
+    if (crop) {
+      const values = isRecord(crop) ? crop[shown?.crops] : crop;
+      drawCrops(card.querySelector(".crop"), values, shown?.reads_images ? version.input : null);
+    }
+    tell(card, version, said);
     error.textContent = "";
   } catch (problem) {
     if (!signal.aborted) error.textContent = problem.message;
   }
+}
+
+// Of a version's transformers the first that reads the image, else the first.
+function transformer(version) {
+  if (!version.transformers) return ASSUMED;
+  return version.transformers.find((one) => one.reads_images) ?? version.transformers[0];
 }
 
 function drawLook(canvas, corners, transform) {
@@ -148,75 +165,18 @@ function drawLook(canvas, corners, transform) {
   const context = canvas.getContext("2d");
   context.drawImage(scene, 0, 0);
   if (!corners) return;
-  const project = projection(corners);
-  // The corners of a spline say nothing of what lies between them.
-  const lines = transform === "tps" ? 1 : 8;
-  for (let i = 0; i <= lines; i++) {
-    const edge = i === 0 || i === lines;
-    context.strokeStyle = edge ? "#ffb224" : "rgba(255, 178, 36, .55)";
-    context.lineWidth = edge ? 3 : 1.25;
-    for (const at of [(t) => [i / lines, t], (t) => [t, i / lines]]) {
-      context.beginPath();
-      context.moveTo(...project(...at(0)));
-      context.lineTo(...project(...at(1)));
-      context.stroke();
-    }
-  }
-  // The top edge of the crop, so that a turn shows.
-  context.strokeStyle = "#ff5c7a";
-  context.lineWidth = 4;
-  context.beginPath();
-  context.moveTo(...project(0, 0));
-  context.lineTo(...project(1, 0));
-  context.stroke();
-}
-
-// The map of the unit square onto a quadrangle, from top left clockwise, that keeps lines straight.
-function projection([[x0, y0], [x1, y1], [x2, y2], [x3, y3]]) {
-  const [dx1, dx2, dx3] = [x1 - x2, x3 - x2, x0 - x1 + x2 - x3];
-  const [dy1, dy2, dy3] = [y1 - y2, y3 - y2, y0 - y1 + y2 - y3];
-  const area = dx1 * dy2 - dx2 * dy1 || 1e-9;
-  const g = (dx3 * dy2 - dx2 * dy3) / area;
-  const h = (dx1 * dy3 - dx3 * dy1) / area;
-  return (u, v) => {
-    const depth = g * u + h * v + 1;
-    const x = (x1 - x0 + g * x1) * u + (x3 - x0 + h * x3) * v + x0;
-    const y = (y1 - y0 + g * y1) * u + (y3 - y0 + h * y3) * v + y0;
-    return [x / depth + 0.5, y / depth + 0.5]; // Pixels are centred on whole numbers there.
-  };
-}
-
-function drawCrop(canvas, rows) {
-  canvas.height = rows.length;
-  canvas.width = rows[0].length;
-  const pixels = new ImageData(canvas.width, canvas.height);
-  let i = 0;
-  for (const row of rows) {
-    for (const pixel of row) {
-      const [red, green, blue] = pixel.length < 3 ? [pixel[0], pixel[0], pixel[0]] : pixel;
-      for (const level of [red, green, blue, 1]) pixels.data[i++] = level * 255;
-    }
-  }
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-}
-
-function list(target, probabilities, classes) {
-  const order = probabilities.map((value, index) => ({ value, index }));
-  order.sort((a, b) => b.value - a.value);
-  target.replaceChildren(
-    ...order.slice(0, TOP).map(({ value, index }) => {
-      const item = document.createElement("li");
-      const [bar, name, percent] = ["i", "b", "b"].map((tag) => document.createElement(tag));
-      bar.style.width = `${value * 100}%`;
-      name.textContent = classes[index] ?? index;
-      percent.textContent = `${(value * 100).toFixed(1)} %`;
-      item.append(bar, name, percent);
-      return item;
-    }),
-  );
+  const scale = Math.max(scene.width, scene.height) / SIDE;
+  const frames = depth(corners) > 2 ? corners : [corners];
+  for (const frame of frames) drawFrame(context, frame, transform, scale);
 }
 
 // ---- The page ---------------------------------------------------------------------------------
+
+// Height and width to each other: a side that is free is as long as the other.
+function sceneSize(input) {
+  const [height, width] = [input?.height, input?.width];
+  return [height ?? width ?? 1, width ?? height ?? 1];
+}
 
 function choose() {
   const model = chosen();
@@ -228,18 +188,23 @@ function choose() {
       const labels = Object.keys(model.labels).filter((name) => model.labels[name] === version.version);
       card.querySelector("h2").textContent = ["Version " + version.version, ...labels].join(" · ");
       card.querySelector(".seen").hidden = !version.signatures.includes("rectify");
+      card.querySelector(".pictures").hidden = !transformer(version);
       return card;
     }),
   );
   const input = versions.find((version) => version.input)?.input;
-  const [height, width] = input ? [input.height, input.width] : [1, 1];
-  scene.height = Math.round((SIDE * height) / Math.max(height, width));
-  scene.width = Math.round((SIDE * width) / Math.max(height, width));
+  const [height, width] = sceneSize(input);
+  const side = input && (input.height ?? input.width) === null ? FREE : SIDE;
+  scene.height = Math.round((side * height) / Math.max(height, width));
+  scene.width = Math.round((side * width) / Math.max(height, width));
   const newest = versions[0];
   if (!model) say("No model is served.", true);
   else if (!newest) say(`No version of ${model.name} is available.`, true);
   else if (!input) say(`${model.name} takes no images; the page shows what it says of images.`, true);
-  else say(`${model.name} reads ${width} × ${height} pixels.`);
+  else if (!input.range) {
+    say(`The range of ${model.name} is unknown: export it again with --input-range.`, true);
+  } else if (input.height && input.width) say(`${model.name} reads ${width} × ${height} pixels.`);
+  else say(`${model.name} reads images of any size; this one has ${scene.width} × ${scene.height} pixels.`);
   if (newest) {
     const url = new URL(`${place(model, newest)}:predict`, document.baseURI);
     const key = at("key").value ? " -H 'Authorization: Bearer KEY'" : "";
