@@ -12,6 +12,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 import stn_tf
 from stn_tf.export import OnnxOptions, load_network, onnx_form, tf2onnx_repairs
 from stn_tf.export.network import Network
+from stn_tf.export.onnx_dimensions import name_dimensions
 from stn_tf.export.onnx_file import convert
 from stn_tf.layers import SpatialTransformer
 from stn_tf.models import build_network
@@ -106,7 +107,7 @@ def files(network: Network) -> dict[str, onnx.ModelProto]:
         function, lower_control_flow=False, aggressive_inlining=True
     )
     gathers = tf2onnx_repairs.convert(frozen, *names, {}, 18)
-    tf2onnx_repairs.name_batch(gathers)
+    name_dimensions(gathers)
     tf2onnx_repairs.drop_unused_domains(gathers)
     tf2onnx_repairs.set_ir_version(gathers)
     return {

@@ -5,7 +5,12 @@ import json
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from stn_tf.export.sampler_nodes import ConcreteFunction, SamplerFunction, with_bodies
+from stn_tf.export.sampler_nodes import (
+    ConcreteFunction,
+    SamplerFunction,
+    sampling_of,
+    with_bodies,
+)
 
 # Survives freezing and graph optimisers, is never executed, and has an attribute for any text.
 # (Attributes on other nodes, names of functions and Identity nodes do not survive.)
@@ -15,8 +20,8 @@ CARRIER = "PyFuncStateless"
 def with_carriers(function: ConcreteFunction) -> ConcreteFunction:
     """Returns the same concrete function with carriers in place of samplers.
 
-    The token of a carrier is the JSON of its semantics, with `transform` (`affine` or
-    `projective`, null if the second input is a grid) and `size`.
+    The token of a carrier is the JSON of its semantics, with `points` (`grid`, `affine` or
+    `projective`: what the second input is) and `size`.
     """
     return with_bodies(function, _body)
 
@@ -26,10 +31,8 @@ def _body(sampler: SamplerFunction) -> function_pb2.FunctionDef | None:
     if sampler.transform and (semantics.kernel, semantics.padding) == ("bicubic", "border"):
         # ONNX Runtime needs the grid moved before this pair; export/onnx_sampler.py says why.
         return None
-    transform = None
-    if sampler.transform:
-        transform = "projective" if sampler.transform == "projective" else "affine"
-    token = {**semantics._asdict(), "transform": transform, "size": sampler.size}
+    points = sampling_of(sampler).points
+    token = {**semantics._asdict(), "points": points, "size": sampler.size}
     function = function_pb2.FunctionDef()
     function.CopyFrom(sampler.function)
     images, points = function.signature.input_arg

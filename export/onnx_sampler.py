@@ -7,11 +7,11 @@ same with ONNX's GridSample.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import NodeProto, TensorProto
 
 DOMAIN = "ai.stn_tf"
 GRID_SAMPLE, GRID_SAMPLE_3D = "GridSample", "GridSample3D"
@@ -22,6 +22,7 @@ AFFINE, PROJECTIVE = "AffineGridSample", "ProjectiveGridSample"
 _OUTSIDE = 8.0
 # Reflection repeats for ever; float32 loses the pixel long before this.
 _OUTSIDE_REFLECTED = 1e4
+_MARK = f"{DOMAIN}."
 
 
 def body_attributes(
@@ -63,60 +64,93 @@ def _short(values: list[float]) -> list[float]:
 
 
 def sampler_handler(ctx: Any, node: Any, name: str, args: Any) -> None:
-    """Replaces a carrier node in tf2onnx's graph.
-
-    GridSample is float32 only in most runtimes, so other images are cast around it, as the portable
-    sampler computes them.
-    """
+    """Replaces a carrier node in tf2onnx's graph."""
     token = json.loads(node.get_attr_value("token"))
-    kernel, padding, aligned = (token[key] for key in ("kernel", "padding", "align_corners"))
+    semantics = tuple(token[key] for key in ("kernel", "padding", "align_corners"))
     images, points = node.input
     output = node.output[0]
     dtype, shape = ctx.get_dtype(output), ctx.get_shape(output)
-    sizes = ctx.get_shape(images)[1:-1]
     ctx.remove_node(node.name)
+    operations = {"affine": AFFINE, "projective": PROJECTIVE}
+    volumes = len(ctx.get_shape(images)) == 5
+    operation = operations.get(token["points"], GRID_SAMPLE_3D if volumes else GRID_SAMPLE)
+    size = dict(zip(("height", "width"), token["size"], strict=True)) if token["size"] else {}
+    sampled = add_sampler(ctx, name, operation, (images, points), semantics, shape, **size)
+    finish(ctx, sampled, output, dtype, shape)
 
-    def cast(value: str, to: int) -> str:
-        if ctx.get_dtype(value) == to:
-            return value
-        made = ctx.make_node(
-            "Cast", [value], attr={"to": to}, shapes=[ctx.get_shape(value)], dtypes=[to]
-        )
-        result: str = made.output[0]
-        return result
 
-    images, points = cast(images, TensorProto.FLOAT), cast(points, TensorProto.FLOAT)
+def add_sampler(
+    ctx: Any,
+    name: str,
+    operation: str,
+    inputs: tuple[str, str],
+    semantics: Sequence[Any],
+    shape: Sequence[int],
+    **size: int,
+) -> str:
+    """Adds one of our operations to tf2onnx's graph and returns its output, in float32.
+
+    GridSample is float32 only in most runtimes, so other images are cast, as the portable sampler
+    computes them.
+
+    Args:
+        ctx: The graph.
+        name: A name for the node, which no other has; that of a node that was removed will do.
+        operation: A name of our domain.
+        inputs: Images, and points or matrices.
+        semantics: Kernel, padding and whether corners are aligned.
+        shape: Of the output.
+        **size: Height and width of the output, for the operations that take matrices.
+    """
+    kernel, padding, aligned = semantics
+    images, points = (cast(ctx, value, TensorProto.FLOAT) for value in inputs)
+    sizes = ctx.get_shape(images)[1:-1]
     if kernel == "bicubic" and padding == "border":
         points = _into_image(ctx, name, points, sizes, aligned)
-    if token["transform"] is not None:
-        operation = AFFINE if token["transform"] == "affine" else PROJECTIVE
-        size = dict(zip(("height", "width"), token["size"], strict=True))
-    else:
-        operation, size = (GRID_SAMPLE if len(sizes) == 2 else GRID_SAMPLE_3D), {}
     attributes = {
         **{"kernel": kernel, "padding": padding, "align_corners": int(aligned), **size},
         **body_attributes(kernel, padding, aligned, sizes),
     }
-    single = dtype == TensorProto.FLOAT
-    sampled = ctx.make_node(
-        operation,
+    made = ctx.make_node(
+        _MARK + operation,
         [images, points],
         attr=attributes,
-        domain=DOMAIN,
-        name=name if single else None,
-        outputs=[output] if single else None,
+        name=name,
+        outputs=[f"{name}/samples:0"],
         shapes=[shape],
         dtypes=[TensorProto.FLOAT],
     )
-    if not single:
-        ctx.make_node(
-            "Cast",
-            [sampled.output[0]],
-            attr={"to": dtype},
-            outputs=[output],
-            shapes=[shape],
-            dtypes=[dtype],
-        )
+    result: str = made.output[0]
+    return result
+
+
+def restore_domain(nodes: Iterable[NodeProto]) -> None:
+    """Moves the operations that `add_sampler` wrote into our domain, in place.
+
+    tf2onnx 1.17 copies nodes into the branches of an If without their domain, and then drops the
+    attributes that ONNX's operation of that name lacks. So the name holds the domain until its
+    graph is done. Remove when it copies the domain too.
+    """
+    for node in nodes:
+        if node.op_type.startswith(_MARK):
+            node.op_type, node.domain = node.op_type.removeprefix(_MARK), DOMAIN
+
+
+def cast(ctx: Any, value: str, to: int) -> str:
+    """Returns a tensor of tf2onnx's graph in another type."""
+    if ctx.get_dtype(value) == to:
+        return value
+    made = ctx.make_node(
+        "Cast", [value], attr={"to": to}, shapes=[ctx.get_shape(value)], dtypes=[to]
+    )
+    result: str = made.output[0]
+    return result
+
+
+def finish(ctx: Any, value: str, output: str, dtype: int, shape: Sequence[int]) -> None:
+    """Gives a tensor the name and type of an output whose node was removed."""
+    result = cast(ctx, value, dtype)
+    ctx.make_node("Identity", [result], outputs=[output], shapes=[shape], dtypes=[dtype])
 
 
 def _into_image(ctx: Any, name: str, grid: str, sizes: Sequence[int], aligned: bool) -> str:

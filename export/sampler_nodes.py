@@ -131,3 +131,33 @@ def _replaced(graph_def: graph_pb2.GraphDef, new_body: NewBody) -> graph_pb2.Gra
                 if callee.name in renamed:
                     callee.name = renamed[callee.name]
     return graph_def
+
+
+class Sampling(NamedTuple):
+    """What a file must be able to sample.
+
+    Attributes:
+        points: `grid`, or the kind of matrix of which the points are made: `affine`, `projective`.
+        dimensions: 2 for images, 3 for volumes.
+    """
+
+    semantics: Semantics
+    points: str
+    dimensions: int
+
+
+def sampling_of(sampler: SamplerFunction) -> Sampling:
+    """Returns what a sampler samples."""
+    points = "grid"
+    if sampler.transform:
+        points = "projective" if sampler.transform == "projective" else "affine"
+    return Sampling(sampler.semantics, points, sampler.argument_shape(0).rank - 2)
+
+
+def samplings_in(function: ConcreteFunction) -> tuple[Sampling, ...]:
+    """Returns all that the samplers in a concrete function sample, sorted, each once.
+
+    A warp by matrices comes beside the grid within it.
+    """
+    library = function.graph.as_graph_def().library
+    return tuple(sorted({sampling_of(sampler) for sampler in samplers_in(library)}))

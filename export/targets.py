@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from stn_tf.errors import ExportError
-from stn_tf.export.sampler_nodes import Semantics
+from stn_tf.export.sampler_nodes import Sampling
 
 SAMPLERS = ("dual", "standard", "custom")
 PRECISIONS = ("float32", "float16", "int8")
@@ -86,15 +86,16 @@ class OnnxOptions:
         """The form of the samplers."""
         return self.sampler or TARGETS[self.target].sampler
 
-    def resolve(self, semantics: Iterable[Semantics], volumes: bool) -> int:
-        """Returns the opset for a network with these samplers.
+    def resolve(self, samplings: Iterable[Sampling]) -> int:
+        """Returns the opset for a network that samples so.
 
         Raises:
             ExportError: If the target would not compute what the network does.
         """
         name, target = self.target, TARGETS[self.target]
+        found = set(samplings)
+        volumes = any(sampling.dimensions == 3 for sampling in found)
         opset = self.opset or (OPSET_VOLUMES if volumes else OPSET)
-        found = set(semantics)
         if self.form == "custom" and not target.ours:
             raise ExportError(
                 f"`sampler` must not be custom for target {name}, which cannot run our operation. "
@@ -121,7 +122,15 @@ class OnnxOptions:
                 f"`opset` must be at least {OPSET_VOLUMES} for a network that samples volumes, "
                 f"but it is {opset}. Leave it out."
             )
-        for kernel, padding, align_corners in sorted(found):
+        for (kernel, padding, align_corners), _, dimensions in sorted(found):
+            if kernel == "bicubic" and dimensions == 3 and self.form != "custom":
+                # ONNX Runtime 1.32, too. Our library computes it.
+                custom = "sampler custom and our library, or " if target.ours else ""
+                raise ExportError(
+                    f"`sampler` must not be {self.form} for a network that samples volumes with "
+                    f"kernel bicubic, which ONNX Runtime's GridSample refuses. Use {custom}kernel "
+                    "bilinear."
+                )
             if kernel not in target.kernels:
                 raise ExportError(
                     f"`target` must not be {name} for a sampler with kernel {kernel}: it knows "

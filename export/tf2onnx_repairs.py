@@ -9,7 +9,8 @@ import onnx
 import onnx.version_converter
 import tensorflow as tf
 
-from stn_tf.export.onnx_sampler import DOMAIN
+from stn_tf.export.onnx_form import nodes
+from stn_tf.export.onnx_sampler import DOMAIN, restore_domain
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
@@ -57,19 +58,9 @@ def convert(
             if name != "reshape_optimizer"
         }
         converted = optimizer.optimize_graph(converted, catch_errors=False, optimizers=optimizers)
-        return converted.make_model("stn_tf")
-
-
-def name_batch(model: onnx.ModelProto) -> None:
-    """Calls the first dimension of every input and output `batch`.
-
-    tf2onnx 1.17 names unknown dimensions `unk__N`, each differently. Remove when it keeps one
-    name for one dimension.
-    """
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    # Its notes on inner tensors repeat those names; shape inference finds the shapes again.
-    del model.graph.value_info[:]
+        model: onnx.ModelProto = converted.make_model("stn_tf")
+    restore_domain(nodes(model.graph))
+    return model
 
 
 def drop_unused_domains(model: onnx.ModelProto) -> None:
@@ -77,7 +68,7 @@ def drop_unused_domains(model: onnx.ModelProto) -> None:
 
     tf2onnx 1.17 imports `ai.onnx.ml` into every file. Remove when it does so on need.
     """
-    used = {node.domain for node in model.graph.node}
+    used = {node.domain for node in nodes(model.graph)}
     kept = [entry for entry in model.opset_import if entry.domain in {*used, ""}]
     del model.opset_import[:]
     model.opset_import.extend(kept)
@@ -87,7 +78,7 @@ def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Converts to an opset that tf2onnx 1.17 does not write. Remove when it does."""
     raised = onnx.version_converter.convert_version(model, opset)
     modes = {b"bilinear": b"linear", b"bicubic": b"cubic"}
-    for node in raised.graph.node:
+    for node in nodes(raised.graph):
         if node.domain == DOMAIN:
             for attribute in node.attribute:
                 if attribute.name == "body_mode" and opset >= 20:  # Which renamed them.

@@ -6,9 +6,17 @@ import pytest
 
 from stn_tf.errors import ExportError
 from stn_tf.export import ExportOptions, OnnxOptions
-from stn_tf.export.sampler_nodes import Semantics
+from stn_tf.export.sampler_nodes import Sampling, Semantics
 
-PLAIN = [Semantics("bilinear", "zeros", False)]
+
+def _sampled(
+    kernel: str = "bilinear", padding: str = "zeros", aligned: bool = False, dimensions: int = 2
+) -> list[Sampling]:
+    return [Sampling(Semantics(kernel, padding, aligned), "grid", dimensions)]
+
+
+PLAIN, VOLUMES = _sampled(), _sampled(dimensions=3)
+BICUBIC_VOLUMES = _sampled("bicubic", dimensions=3)
 
 
 @pytest.mark.parametrize(
@@ -26,48 +34,54 @@ def test_every_target_has_a_form_and_an_opset(target: str, form: str) -> None:
     options = OnnxOptions(target=target)
     assert options.form == form
     # TensorRT imports the samplers of opset 20 as nearest-neighbour.
-    assert options.resolve(PLAIN, volumes=False) == 18
+    assert options.resolve(PLAIN) == 18
 
 
 def test_volumes_need_opset_20() -> None:
-    assert OnnxOptions().resolve(PLAIN, volumes=True) == 20
-    assert OnnxOptions(target="ort-cuda", opset=22).resolve(PLAIN, volumes=True) == 22
+    assert OnnxOptions().resolve(VOLUMES) == 20
+    assert OnnxOptions(target="ort-cuda", opset=22).resolve(VOLUMES) == 22
 
 
 @pytest.mark.parametrize(
-    ("options", "semantics", "volumes", "message"),
+    ("options", "samplings", "message"),
     [
-        (
-            {"target": "tensorrt", "opset": 20},
-            PLAIN,
-            False,
-            "`opset` must be at most 19 .* nearest",
-        ),
-        ({"target": "tensorrt"}, PLAIN, True, "`opset` must be at most 19"),
-        ({"target": "openvino"}, PLAIN, True, "`target` must not be openvino .* volumes"),
-        ({"target": "coreml"}, [Semantics("nearest", "zeros", True)], False, "kernel nearest"),
+        ({"target": "tensorrt", "opset": 20}, PLAIN, "`opset` must be at most 19 .* nearest"),
+        ({"target": "tensorrt"}, VOLUMES, "`opset` must be at most 19"),
+        ({"target": "openvino"}, VOLUMES, "`target` must not be openvino .* volumes"),
+        ({"target": "coreml"}, _sampled("nearest", aligned=True), "kernel nearest"),
         (
             {"target": "coreml"},
-            [Semantics("bilinear", "reflection", False)],
-            False,
+            _sampled(padding="reflection"),
             "padding reflection and align_corners=False",
         ),
-        ({"target": "tensorrt", "sampler": "custom"}, PLAIN, False, "must not be custom"),
-        ({"target": "ort-cuda", "sampler": "custom"}, PLAIN, False, "must not be custom"),
-        ({"target": "openvino", "sampler": "dual"}, PLAIN, False, "must be standard"),
-        ({"opset": 18}, PLAIN, True, "`opset` must be at least 20"),
+        ({"target": "tensorrt", "sampler": "custom"}, PLAIN, "must not be custom"),
+        ({"target": "ort-cuda", "sampler": "custom"}, PLAIN, "must not be custom"),
+        ({"target": "openvino", "sampler": "dual"}, PLAIN, "must be standard"),
+        ({"opset": 18}, VOLUMES, "`opset` must be at least 20"),
+        (
+            {},
+            BICUBIC_VOLUMES,
+            "`sampler` must not be dual .* Use sampler custom and our library, or kernel bilinear",
+        ),
+        ({"sampler": "standard"}, BICUBIC_VOLUMES, "`sampler` must not be standard .* volumes"),
+        ({"target": "ort-cuda"}, BICUBIC_VOLUMES, "must not be standard .* Use kernel bilinear"),
     ],
 )
 def test_what_a_target_would_get_wrong_is_refused(
-    options: dict, semantics: list, volumes: bool, message: str
+    options: dict, samplings: list, message: str
 ) -> None:
     with pytest.raises(ExportError, match=message) as error:
-        OnnxOptions(**options).resolve(semantics, volumes=volumes)
+        OnnxOptions(**options).resolve(samplings)
     assert "\n" not in str(error.value)
 
 
+def test_our_library_alone_computes_bicubic_volumes() -> None:
+    assert OnnxOptions(sampler="custom").resolve(BICUBIC_VOLUMES) == 20
+    assert OnnxOptions().resolve([*VOLUMES, *_sampled("bicubic")]) == 20
+
+
 def test_a_network_without_samplers_may_have_any_opset() -> None:
-    assert OnnxOptions(target="tensorrt", opset=21).resolve([], volumes=False) == 21
+    assert OnnxOptions(target="tensorrt", opset=21).resolve([]) == 21
 
 
 @pytest.mark.parametrize(
