@@ -66,7 +66,9 @@ def write(
     """Writes a version directory whose ONNX file computes `body`, lines of ONNX's own language."""
     inputs = ", ".join(_value(spec) for spec in interface.inputs)
     outputs = ", ".join(_value(spec) for spec in interface.outputs)
-    text = f'<ir_version: 9, opset_import: ["" : 18]>\nhandmade ({inputs}) => ({outputs}) {{{body}}}'
+    text = (
+        f'<ir_version: 9, opset_import: ["" : 18]>\nhandmade ({inputs}) => ({outputs}) {{{body}}}'
+    )
     model = parser.parse_model(text)
     for name, values in (weights or {}).items():
         model.graph.initializer.append(numpy_helper.from_array(values, name))
