@@ -3,6 +3,7 @@
 Only what is known statically is checked: unknown ranks and dimensions pass.
 """
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +67,13 @@ def check_dynamic_size(name: str, size: Any, rank: int) -> tuple[int, ...] | tf.
     if known is not None:
         return check_size(name, known.tolist(), rank)
     return tf.ensure_shape(tf.cast(tensor, tf.int32), [rank])
+
+
+def check_count(name: str, value: Any) -> int:
+    """Returns `value` if it is a whole number of at least 1, or raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1, but it is {value!r}.")
+    return int(value)
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:

@@ -8,6 +8,7 @@
 Importing this module registers the layers with Keras: do so before `keras.models.load_model`.
 """
 
+from stn_tf.layers import backend as backend  # First: it refuses any but TensorFlow.
 from stn_tf.layers.recording import Transformation, record_transformations
 from stn_tf.layers.spatial_transformer import SpatialTransformer, spatial_transformers
 from stn_tf.layers.theta_regression import ThetaRegression

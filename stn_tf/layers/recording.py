@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Transformation:
-    """One call of a spatial transformer.
+    """One call of a spatial transformer. Channels are last, whatever the layer's `data_format`.
+
+    With `layer.crops` K, theta, grid and crops are `[N, K, ...]`.
 
     Attributes:
         layer: The transformer that was called.

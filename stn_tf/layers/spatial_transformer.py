@@ -7,9 +7,11 @@ import keras
 import tensorflow as tf
 
 from stn_tf.geometry import Transform
+from stn_tf.layers import channels
+from stn_tf.layers.constraints import Constraint
 from stn_tf.layers.recording import Transformation, is_recording, note
-from stn_tf.layers.theta_regression import Constraint, ThetaRegression
-from stn_tf.layers.warp import Warp
+from stn_tf.layers.theta_regression import ThetaRegression
+from stn_tf.layers.warp import Shape, Warp
 
 
 @keras.saving.register_keras_serializable("stn_tf")
@@ -22,22 +24,31 @@ class SpatialTransformer(keras.layers.Layer):
     The layer regresses theta from the features of `localisation`, starting at the identity.
 
     Args:
-        localisation: Any Keras layer or model; images -> features `[N, ...]` of a known size.
-        transform: A name of `stn_tf.geometry.TRANSFORMS`.
+        localisation: Any Keras layer or model; images, as they came, -> features `[N, ...]` of a
+            known size. For images of any size it ends in a global pooling.
+        transform: A name of `stn_tf.geometry.TRANSFORMS`, or a `Transform`.
         output_size: Height and width of the output in pixels (depth first for volumes); None
-            for those of the input.
+            for those of the input, which may be unknown until a graph runs.
         kernel: `bilinear`, `nearest` (theta learns nothing from it) or `bicubic`.
         padding: `zeros`, `border` or `reflection`.
         align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
         constraints: What some parameters of theta may be: `{"scale": 0.5}` fixes one,
-            `{"angle": (-0.8, 0.8)}` keeps one in a range. Names: `layer.transform.parameters`.
-        initial_theta: Where training starts instead of the identity.
+            `{"angle": (-0.8, 0.8)}` keeps one in a range, `{"scale": (0.1, None)}` above a number.
+            Names: `layer.transform.parameters`.
+        initial_theta: Where training starts instead of the identity: `[*theta]`, or
+            `[crops, *theta]`.
         transform_options: The options of the transform: `control_points`, `regularisation`.
         return_theta: Return (output, theta).
         return_grid: Return (output, grid), or (output, theta, grid) with `return_theta`.
+        crops: How many crops of an image there are, each with a theta of its own; None for one,
+            without a dimension for them. Crops that start alike see alike until what follows
+            treats them differently: give them different starts where it does not.
+        data_format: `channels_last` or `channels_first`, of images and output; None for
+            `keras.config.image_data_format()`.
 
     Call: images `[N, H, W, C]` -> `[N, *output_size, C]` in the layer's compute dtype. Theta
-    `[N, *theta]` and grid `[N, *output_size, d]` are float32 under any precision policy.
+    `[N, *theta]` and grid `[N, *output_size, d]` are float32 under any precision policy. With
+    `crops` K all three are `[N, K, ...]`; with `channels_first` C stands before the size.
 
     Raises:
         ValueError: If a choice, a constraint or a size is wrong.
@@ -59,6 +70,8 @@ class SpatialTransformer(keras.layers.Layer):
         transform_options: Mapping[str, Any] | None = None,
         return_theta: bool = False,
         return_grid: bool = False,
+        crops: int | None = None,
+        data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -73,6 +86,7 @@ class SpatialTransformer(keras.layers.Layer):
             constraints=constraints,
             initial_theta=initial_theta,
             transform_options=transform_options,
+            crops=crops,
             name="regression",
         )
         self.warp = Warp(
@@ -81,6 +95,7 @@ class SpatialTransformer(keras.layers.Layer):
             kernel=kernel,
             padding=padding,
             align_corners=align_corners,
+            data_format=data_format,
             dtype=self.dtype_policy,
             name="warp",
         )
@@ -113,40 +128,75 @@ class SpatialTransformer(keras.layers.Layer):
         return self.warp.align_corners
 
     @property
+    def crops(self) -> int | None:
+        """How many crops an image has; None for one, without a dimension for them."""
+        return self.regression.crops
+
+    @property
+    def data_format(self) -> str:
+        """Where the channels of images and output stand."""
+        return self.warp.data_format
+
+    @property
     def localisation_variables(self) -> list[keras.Variable]:
         """The trainable variables that decide theta, for a learning rate of their own."""
         return [*self.localisation.trainable_variables, *self.regression.trainable_variables]
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: Shape) -> None:
+        channels.last_shape(input_shape, self.data_format, self.transform.dimensions)
         # A symbolic call builds every kind of layer and tells the shape of the features.
         features = self.localisation(keras.KerasTensor(input_shape, dtype=self.compute_dtype))
         self.regression.build(features.shape)
+        self.warp.build([input_shape, self.regression.compute_output_shape(features.shape)])
 
     def theta(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Returns theta `[N, *theta]`, float32, for images `[N, H, W, C]`."""
+        """Returns theta `[N, *theta]`, or `[N, crops, *theta]`, float32, for images."""
         return self.regression(_call(self.localisation, images, training))
 
     def call(self, images: tf.Tensor, training: bool | None = None) -> Any:
         theta = self.theta(images, training)
-        if not (self.return_grid or is_recording()):
-            crops = self.warp.show(images, theta)
-            return (crops, theta) if self.return_theta else crops
-        grid = self.warp.grid(theta, images.shape[1:-1])
-        if self.return_grid:
-            crops = self.warp.sample(images, grid)
-        else:
-            # In a graph in which nobody reads it, the grid is never made.
-            crops = self.warp.show(images, theta)
-        note(Transformation(self, images, theta, grid, crops))
+        images = channels.to_last(images, self.data_format)
+        grid = None
+        if self.return_grid or is_recording():
+            grid = self.warp.grid(theta, channels.size_of(images))
+        # In a graph in which nobody reads it, the grid is never made.
+        shown = (
+            self.warp.sample(images, grid) if self.return_grid else self.warp.show(images, theta)
+        )
+        if grid is not None:
+            note(Transformation(self, images, theta, grid, shown))
+        crops = channels.from_last(shown, self.data_format, self.transform.dimensions)
         extra = [theta] * self.return_theta + [grid] * self.return_grid
         return (crops, *extra) if extra else crops
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape | tuple[Shape, ...]:
+        theta = (input_shape[0], *self.regression.theta_shape)
+        crops = self.warp.compute_output_shape([input_shape, theta])
+        dimensions = self.transform.dimensions
+        size = (
+            self.output_size or channels.last_shape(input_shape, self.data_format, dimensions)[1:-1]
+        )
+        count = () if self.crops is None else (self.crops,)
+        grid = (input_shape[0], *count, *size, dimensions)
+        extra = [theta] * self.return_theta + [grid] * self.return_grid
+        return (crops, *extra) if extra else crops
+
+    def compute_output_spec(self, images: keras.KerasTensor, training: bool | None = None) -> Any:
+        shapes = self.compute_output_shape(images.shape)
+        if not (self.return_theta or self.return_grid):
+            return keras.KerasTensor(shapes, dtype=self.compute_dtype)
+        crops, *extra = shapes
+        return (
+            keras.KerasTensor(crops, dtype=self.compute_dtype),
+            *(keras.KerasTensor(shape, dtype="float32") for shape in extra),
+        )
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         regression, warp = self.regression.get_config(), self.warp.get_config()
-        for name in ("transform", "transform_options", "constraints", "initial_theta"):
+        for name in ("transform", "transform_options", "constraints", "initial_theta", "crops"):
             config[name] = regression[name]
-        for name in ("output_size", "kernel", "padding", "align_corners"):
+        for name in ("output_size", "kernel", "padding", "align_corners", "data_format"):
             config[name] = warp[name]
         return {
             **config,
@@ -158,7 +208,8 @@ class SpatialTransformer(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "SpatialTransformer":
         localisation = keras.saving.deserialize_keras_object(config.pop("localisation"))
-        return cls(localisation, **config)
+        # Files that do not say so were written when there was nothing else.
+        return cls(localisation, **{"data_format": channels.LAST, **config})
 
 
 def _call(layer: keras.layers.Layer, images: tf.Tensor, training: bool | None) -> tf.Tensor:

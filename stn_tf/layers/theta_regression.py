@@ -1,16 +1,21 @@
 """From features to theta: the last layer of a localisation network."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry import Transform, get_transform
+from stn_tf import shape
+from stn_tf.geometry import Transform
+from stn_tf.layers.constraints import Constraint, Ranges, checked_constraints
+from stn_tf.layers.saved_transform import load_transform, transform_config
 
-Constraint = float | Sequence[float]
+# Weights up to which all products are made at once, rather than one number of theta after another:
+# faster where they are few, but it takes memory for each image.
+_AT_ONCE = 2**14
 
 
 @keras.saving.register_keras_serializable("stn_tf")
@@ -18,16 +23,20 @@ class ThetaRegression(keras.layers.Layer):
     """Flattens features and regresses theta, starting at the identity whatever the features are.
 
     The weights start at zero and the bias at the identity, as the paper has it. The arithmetic
-    is float32 also under a mixed precision policy: theta decides where pixels are read.
+    is float32 also under a mixed precision policy, and on graphics cards that multiply matrices
+    with 10 bits: theta decides where pixels are read.
 
     Args:
-        transform: The family of theta: a name of `stn_tf.geometry.TRANSFORMS`.
+        transform: The family of theta: a name of `stn_tf.geometry.TRANSFORMS`, or a `Transform`.
         constraints: What some parameters may be, by name (`get_transform(...).parameters`): a
-            number fixes one, a pair (low, high) keeps one between the two, smoothly.
-        initial_theta: Where training starts instead of the identity.
+            number fixes one, a pair (low, high) keeps one between the two, smoothly; an end may
+            be infinite or None.
+        initial_theta: Where training starts instead of the identity: `[*theta]`, or
+            `[crops, *theta]` for a start of its own for each crop.
         transform_options: The options of the transform: `control_points`, `regularisation`.
+        crops: How many thetas an image has; None for one, without a dimension for them.
 
-    Call: features `[N, ...]`, any float -> theta `[N, *theta]`, float32.
+    Call: features `[N, ...]`, any float -> theta `[N, *theta]`, or `[N, crops, *theta]`, float32.
 
     Raises:
         ValueError: If a constraint names no parameter, or its range is empty.
@@ -42,36 +51,39 @@ class ThetaRegression(keras.layers.Layer):
         constraints: Mapping[str, Constraint] | None = None,
         initial_theta: Any = None,
         transform_options: Mapping[str, Any] | None = None,
+        crops: int | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
-        self.transform = get_transform(transform, **(transform_options or {}))
-        self.constraints = _checked(constraints or {}, self.transform)
-        start = self.transform.identity() if initial_theta is None else initial_theta
-        self.initial_theta = np.asarray(start, np.float32)
-        if self.initial_theta.shape != self.transform.theta_shape:
+        self.transform = load_transform(transform, transform_options)
+        self.crops = None if crops is None else shape.check_count("crops", crops)
+        self.constraints = checked_constraints(constraints or {}, self.transform)
+        self._ranges = Ranges(self.constraints, self.transform.parameters)
+        theta = self.transform.identity() if initial_theta is None else initial_theta
+        self.initial_theta = np.asarray(theta, np.float32)
+        one, every = self.transform.theta_shape, self.theta_shape
+        if self.initial_theta.shape not in (one, every):
+            allowed = " or ".join(str(list(shape)) for shape in dict.fromkeys([one, every]))
             raise ValueError(
-                f"`initial_theta` must have shape {list(self.transform.theta_shape)}, "
+                f"`initial_theta` must have shape {allowed}, "
                 f"but it has shape {list(self.initial_theta.shape)}."
             )
-        limits = [self.constraints.get(name) for name in self.transform.parameters]
-        self._fixed = np.array([isinstance(limit, float) for limit in limits])
-        self._bounded = np.array([isinstance(limit, tuple) for limit in limits])
-        self._low = np.array([_end(limit, 0) for limit in limits], np.float32)
-        self._high = np.array([_end(limit, 1) for limit in limits], np.float32)
-        free = int(np.sum(~self._fixed))
-        if free == 0:
-            raise ValueError("`constraints` must leave a parameter free, but they fix all of them.")
-        start = self._unsquash(self.initial_theta.reshape(-1))[~self._fixed]
+        start = np.broadcast_to(self.initial_theta, every).reshape(self.crops or 1, -1)
+        bias = self._ranges.bias(start)
         self.flatten = keras.layers.Flatten()
-        self.dense = keras.layers.Dense(
-            free,
+        self.dense = _FullPrecisionDense(
+            bias.size,
             kernel_initializer="zeros",
-            bias_initializer=keras.initializers.Constant(start.tolist()),
+            bias_initializer=keras.initializers.Constant(bias.ravel().tolist()),
             dtype="float32",
             name="theta",
         )
+
+    @property
+    def theta_shape(self) -> tuple[int, ...]:
+        """The dimensions of an image's theta."""
+        return (*(() if self.crops is None else (self.crops,)), *self.transform.theta_shape)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         if None in input_shape[1:]:
@@ -84,60 +96,36 @@ class ThetaRegression(keras.layers.Layer):
     def call(self, features: tf.Tensor) -> tf.Tensor:
         raw = self.dense(self.flatten(features))
         if self.constraints:
-            # Spread the free values over all parameters; the fixed ones read any column.
-            column = np.where(self._fixed, 0, np.cumsum(~self._fixed) - 1)
-            spread = tf.gather(raw, column, axis=1)
-            squashed = self._low + (self._high - self._low) * tf.sigmoid(spread)
-            raw = tf.where(self._fixed, self._low, tf.where(self._bounded, squashed, spread))
-        return tf.reshape(raw, [-1, *self.transform.theta_shape])
+            raw = self._ranges.theta(tf.reshape(raw, [-1, self._ranges.free]))
+        return tf.reshape(raw, [-1, *self.theta_shape])
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (input_shape[0], *self.transform.theta_shape)
+        return (input_shape[0], *self.theta_shape)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "transform": self.transform.name,
-            "transform_options": self.transform.options(),
+            **transform_config(self.transform),
+            # JSON has no infinity.
             "constraints": {
-                name: list(value) if isinstance(value, tuple) else value
+                name: [end if math.isfinite(end) else None for end in value]
+                if isinstance(value, tuple)
+                else value
                 for name, value in self.constraints.items()
             },
             "initial_theta": self.initial_theta.tolist(),
+            "crops": self.crops,
         }
 
-    def _unsquash(self, theta: np.ndarray) -> np.ndarray:
-        """The bias with which training starts at theta, or as near to it as the ranges allow."""
-        span = np.where(self._bounded, self._high - self._low, 1.0)
-        share = np.clip((theta - self._low) / span, 0.02, 0.98)
-        bias: np.ndarray = np.where(self._bounded, np.log(share / (1.0 - share)), theta)
-        return bias
 
+class _FullPrecisionDense(keras.layers.Dense):
+    """Sums of products, which no graphics card computes in TF32, in place of a matrix product."""
 
-def _end(limit: float | tuple[float, float] | None, end: int) -> float:
-    if limit is None:
-        return 0.0
-    return limit[end] if isinstance(limit, tuple) else limit
-
-
-def _checked(
-    constraints: Mapping[str, Constraint], transform: Transform
-) -> dict[str, float | tuple[float, float]]:
-    checked: dict[str, float | tuple[float, float]] = {}
-    for name, value in constraints.items():
-        if name not in transform.parameters:
-            raise ValueError(
-                f"`constraints` must name parameters of {transform.name!r} "
-                f"({', '.join(transform.parameters)}), but it names {name!r}."
-            )
-        if isinstance(value, int | float):
-            checked[name] = float(value)
-            continue
-        ends = tuple(float(end) for end in value)
-        if len(ends) != 2 or not ends[0] < ends[1]:
-            raise ValueError(
-                f"`constraints[{name!r}]` must be a number or (low, high) with low < high, "
-                f"but it is {value!r}."
-            )
-        checked[name] = (ends[0], ends[1])
-    return checked
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        columns = tf.transpose(tf.convert_to_tensor(self.kernel))
+        if math.prod(columns.shape) <= _AT_ONCE:
+            products = tf.reduce_sum(inputs[:, tf.newaxis, :] * columns, axis=-1)
+        else:
+            sums = [tf.reduce_sum(inputs * column, axis=-1) for column in tf.unstack(columns)]
+            products = tf.stack(sums, axis=-1)
+        return products + tf.convert_to_tensor(self.bias)

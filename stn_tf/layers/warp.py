@@ -1,14 +1,19 @@
 """The grid and the sampler as a layer, for a theta that comes from elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from stn_tf import sampling, shape
-from stn_tf.geometry import Transform, get_transform
+from stn_tf.geometry import Transform
+from stn_tf.layers import channels
+from stn_tf.layers.saved_transform import load_transform, transform_config
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
+from stn_tf.sampling.warp import sample_crops
+
+Shape: TypeAlias = tuple[int | None, ...]
 
 
 @keras.saving.register_keras_serializable("stn_tf")
@@ -16,16 +21,20 @@ class Warp(keras.layers.Layer):
     """Warps images by theta; the layer has no weights.
 
     Args:
-        transform: The family of theta: a name of `stn_tf.geometry.TRANSFORMS`.
+        transform: The family of theta: a name of `stn_tf.geometry.TRANSFORMS`, or a `Transform`.
         output_size: Height and width of the output in pixels (depth first for volumes); None
-            for those of the input.
+            for those of the input, which may be unknown until a graph runs.
         kernel: `bilinear`, `nearest` or `bicubic`.
         padding: `zeros`, `border` or `reflection`.
         align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
         transform_options: The options of the transform: `control_points`, `regularisation`.
+        data_format: `channels_last` or `channels_first`, of images and output; None for
+            `keras.config.image_data_format()`.
 
-    Call: (images `[N, H, W, C]`, theta `[N, *theta]`) -> `[N, *output_size, C]`. Under a mixed
-    precision policy the images are halved, theta and the grid stay float32.
+    Call: (images `[N, H, W, C]`, theta `[N, *theta]`) -> `[N, *output_size, C]`; K thetas an
+    image, `[N, K, *theta]`, give `[N, K, *output_size, C]`. With `channels_first` C stands before
+    the size. Under a mixed precision policy the images are halved, theta and the grid stay
+    float32.
 
     Raises:
         ValueError: If a choice or the size is wrong.
@@ -42,10 +51,11 @@ class Warp(keras.layers.Layer):
         padding: str = "zeros",
         align_corners: bool = False,
         transform_options: Mapping[str, Any] | None = None,
+        data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.transform = get_transform(transform, **(transform_options or {}))
+        self.transform = load_transform(transform, transform_options)
         self.output_size: tuple[int, ...] | None = None
         if output_size is not None:
             self.output_size = shape.check_size(
@@ -54,24 +64,16 @@ class Warp(keras.layers.Layer):
         self.kernel = shape.check_choice("kernel", kernel, KERNELS)
         self.padding = shape.check_choice("padding", padding, PADDINGS)
         self.align_corners = bool(align_corners)
+        self.data_format = channels.check_data_format(data_format)
 
-    def grid(self, theta: tf.Tensor, input_size: Sequence[int | None]) -> tf.Tensor:
+    def grid(self, theta: tf.Tensor, input_size: Sequence[int] | tf.Tensor) -> tf.Tensor:
         """Returns the sampling grid `[N, *size, d]` for images of `input_size`."""
-        size = self._size(input_size)
+        size = input_size if self.output_size is None else self.output_size
         return self.transform.grid(theta, size, align_corners=self.align_corners)
 
-    def _size(self, input_size: Sequence[int | None]) -> tuple[int, ...]:
-        size = self.output_size or tuple(length or 0 for length in input_size)
-        if 0 in size:
-            raise ValueError(
-                "`output_size` must be given when the size of the images is not fixed, "
-                f"but it is None and the images are {list(input_size)}."
-            )
-        return size
-
     def sample(self, images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
-        """Returns the images at the points of a grid."""
-        return sampling.grid_sample(
+        """Returns images, channels last, at the points of a grid."""
+        return sample_crops(
             tf.cast(images, self.compute_dtype),
             grid,
             kernel=self.kernel,
@@ -80,11 +82,11 @@ class Warp(keras.layers.Layer):
         )
 
     def show(self, images: tf.Tensor, theta: tf.Tensor) -> tf.Tensor:
-        """Returns the images as theta shows them; there may be no grid in memory."""
+        """Returns images, channels last, as theta shows them; there may be no grid in memory."""
         return sampling.warp(
             tf.cast(images, self.compute_dtype),
             theta,
-            self._size(images.shape[1:-1]),
+            channels.size_of(images) if self.output_size is None else self.output_size,
             transform=self.transform,
             kernel=self.kernel,
             padding=self.padding,
@@ -93,23 +95,33 @@ class Warp(keras.layers.Layer):
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         images, theta = inputs
-        return self.show(images, theta)
+        shown = self.show(channels.to_last(images, self.data_format), theta)
+        return channels.from_last(shown, self.data_format, self.transform.dimensions)
 
-    def compute_output_shape(
-        self, input_shape: Sequence[tuple[int | None, ...]]
-    ) -> tuple[int | None, ...]:
-        images, _ = input_shape
-        return (images[0], *(self.output_size or images[1:-1]), images[-1])
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
+        images, theta = input_shape
+        batch, *size, channel = channels.last_shape(
+            images, self.data_format, self.transform.dimensions
+        )
+        crops = theta[1 : len(theta) - len(self.transform.theta_shape)]
+        size = list(self.output_size or size)
+        inner = [channel, *size] if self.data_format == channels.FIRST else [*size, channel]
+        return (batch, *crops, *inner)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.pop("autocast", None)
         return {
             **config,
-            "transform": self.transform.name,
-            "transform_options": self.transform.options(),
+            **transform_config(self.transform),
             "output_size": self.output_size,
             "kernel": self.kernel,
             "padding": self.padding,
             "align_corners": self.align_corners,
+            "data_format": self.data_format,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Warp":
+        # Files that do not say so were written when there was nothing else.
+        return cls(**{"data_format": channels.LAST, **config})

@@ -53,6 +53,7 @@ LAYERS: dict[str, tuple[Callable[[], keras.layers.Layer], Any]] = {
 # Names that are no operations, with the test that holds them.
 OTHERS = {
     "StnError": "tests/test_errors.py",
+    "MatrixTransform": "tests/geometry/test_own_families.py",
     "TRANSFORMS": "tests/conformance/test_transformers.py",
     "Transform": "tests/geometry/test_grids.py",
     "Transformation": "tests/layers/test_spatial_transformer.py",

@@ -201,7 +201,7 @@ def test_exception_raised() -> None:
         SpatialTransformer("cnn")
     with pytest.raises(ValueError, match="`output_size` must be \\(height, width\\) in pixels"):
         SpatialTransformer(localisation(), output_size=28)
-    layer = SpatialTransformer(keras.Sequential([keras.layers.GlobalAveragePooling2D()]))
-    images = keras.Input((None, None, 3))
-    with pytest.raises(ValueError, match="`output_size` must be given when the size"):
-        layer(images)
+    with pytest.raises(ValueError, match=r"must be \[N, H, W, C\] .* shape \[None, 4, 4, 4, 1\]"):
+        SpatialTransformer(localisation())(keras.Input((4, 4, 4, 1)))
+    with pytest.raises(ValueError, match="`crops` must be an integer of at least 1, but it is 0"):
+        SpatialTransformer(localisation(), crops=0)
