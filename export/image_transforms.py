@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from onnx import TensorProto
 from tensorflow.core.framework import node_def_pb2
+from tensorflow.python.framework import tensor_util
 
 from stn_tf.errors import ExportError
 from stn_tf.export.onnx_sampler import GRID_SAMPLE, PROJECTIVE, add_sampler, finish
@@ -45,6 +47,17 @@ def _sampling(node: node_def_pb2.NodeDef) -> Sampling:
         )
     semantics = Semantics(_KERNELS[interpolation], _PADDINGS[fill_mode], False)
     return Sampling(semantics, "grid" if semantics.kernel == "nearest" else "projective", 2)
+
+
+def settle_sizes(graph: tf.Graph) -> None:
+    """Tells every operation in a graph its output's size, where that is its input's.
+
+    TensorFlow 2.21 infers it only from constants, and Keras takes it from the images' shape.
+    """
+    for operation in graph.get_operations():
+        if operation.type in OPERATIONS:
+            size = tensor_util.constant_value_as_shape(operation.inputs[2])
+            operation.outputs[0].set_shape([None, *size.with_rank(2), None])
 
 
 def handler(ctx: Any, node: Any, name: str, args: Any) -> None:

@@ -110,7 +110,12 @@ def convert(
             with_carriers(function), lower_control_flow=False, aggressive_inlining=True
         )
         model = tf2onnx_repairs.convert(
-            frozen, input_names, output_names, handlers, min(opset, OPSET)
+            frozen,
+            input_names,
+            output_names,
+            handlers,
+            min(opset, OPSET),
+            image_transforms.settle_sizes,
         )
     except ExportError:
         raise

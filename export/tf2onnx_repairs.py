@@ -9,6 +9,7 @@ import onnx
 import onnx.version_converter
 import tensorflow as tf
 
+from stn_tf.export import tf2onnx_gaps
 from stn_tf.export.onnx_form import nodes
 from stn_tf.export.onnx_sampler import DOMAIN, restore_domain
 
@@ -21,6 +22,7 @@ def convert(
     output_names: Sequence[str],
     handlers: Mapping[str, Callable],
     opset: int,
+    prepare: Callable[[tf.Graph], None] = lambda graph: None,
 ) -> onnx.ModelProto:
     """Converts a concrete function without variables, or raises.
 
@@ -28,6 +30,14 @@ def convert(
     `continue_on_error=True`, and the optimiser swallows errors by default: a handler that raises
     still yields a file, with the TensorFlow operation inside. So its inner functions are called.
     Remove when `from_function` takes `continue_on_error`.
+
+    Args:
+        frozen: The concrete function.
+        input_names: Names for its inputs, in order.
+        output_names: Names for its outputs, in order.
+        handlers: By TensorFlow's operation, what replaces its nodes in tf2onnx's graph.
+        opset: The version of ONNX's operations.
+        prepare: Called with the TensorFlow graph that is converted.
     """
     # Imported late: it takes a second and only conversion needs it.
     from tf2onnx import optimizer, tf_loader
@@ -40,12 +50,15 @@ def convert(
     with _quiet(), tf.Graph().as_default() as graph:
         graph_def = tf_loader.tf_optimize(inputs, outputs, frozen.graph.as_graph_def())
         tf.import_graph_def(graph_def, name="")
+        prepare(graph)
         converted = process_tf_graph(
             graph,
             continue_on_error=False,
             opset=opset,
             extra_opset=[onnx.helper.make_opsetid(DOMAIN, 1)],
-            custom_op_handlers={op: (handler, []) for op, handler in handlers.items()},
+            custom_op_handlers={
+                op: (handler, []) for op, handler in {**tf2onnx_gaps.HANDLERS, **handlers}.items()
+            },
             input_names=inputs,
             output_names=outputs,
             tensors_to_rename=renames,
@@ -57,6 +70,7 @@ def convert(
             for name, factory in optimizer._get_optimizers().items()
             if name != "reshape_optimizer"
         }
+        optimizers["optimize_transpose"] = tf2onnx_gaps.transposes
         converted = optimizer.optimize_graph(converted, catch_errors=False, optimizers=optimizers)
         model: onnx.ModelProto = converted.make_model("stn_tf")
     restore_domain(nodes(model.graph))
