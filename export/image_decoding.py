@@ -4,6 +4,7 @@ The same as `stn_tf.data.image_file`, which says what each step means: the same 
 an image lies, the same filters, rounding where Pillow rounds.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -13,13 +14,14 @@ from stn_tf.interface import InputSpec, numpy_dtype
 
 # What the exporter tells beside the signature.
 DIFFERENCES = (
-    "serving_bytes reads JPEG, PNG, GIF and BMP files and does not turn them as their EXIF "
-    "orientation says, because TensorFlow has no operation for it; `stn-tf serve` and "
-    "`stn-tf predict` do. Turn photographs before you send them to TensorFlow Serving."
+    "serving_bytes reads JPEG, PNG, GIF and BMP files (WebP from TensorFlow 2.21 on), turned as "
+    "their EXIF orientation says. It reads no TIFF and no orientation that stands in XMP alone; "
+    "`stn-tf serve` and `stn-tf predict` do."
 )
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEADER = 32  # Bytes.
+_ORIENTATION = 0x0112  # EXIF's tag.
 _KERNELS = {"bicubic": "keyscubic", "bilinear": "triangle", "lanczos": "lanczos3"}
 _SIXTEEN_BITS = 257  # 65535 / 255
 
@@ -47,14 +49,49 @@ def decode_images(image_bytes: tf.Tensor, spec: InputSpec) -> tf.Tensor:
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         pixels, deep = _decode(encoded, 1 if spec.color_space == "grayscale" else 3)
+        pixels = _turned(pixels, _orientation(encoded))
         values = _from_pixels(_fit(pixels, deep, spec), spec)
         return tf.ensure_shape(values, spec.shape[1:])
 
     # No operation here has a kernel for GPUs that is worth the way there.
     with tf.device("CPU:0"):
+        if None in spec.shape[1:]:
+            return _mapped(decode, image_bytes, tf.TensorSpec(spec.shape[1:], kind))
         return tf.map_fn(
             decode, image_bytes, fn_output_signature=tf.TensorSpec(spec.shape[1:], kind)
         )
+
+
+def _mapped(
+    decode: Callable[[tf.Tensor], tf.Tensor], image_bytes: tf.Tensor, one: tf.TensorSpec
+) -> tf.Tensor:
+    """`tf.map_fn` that says what is wrong where images differ in size."""
+    count = tf.size(image_bytes)
+
+    def step(
+        index: tf.Tensor, images: tf.TensorArray, shapes: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.TensorArray, tf.TensorArray]:
+        image = decode(image_bytes[index])
+        return index + 1, images.write(index, image), shapes.write(index, tf.shape(image))
+
+    _, images, shapes = tf.while_loop(
+        lambda index, *_: index < count,
+        step,
+        (
+            tf.constant(0),
+            tf.TensorArray(one.dtype, count, element_shape=one.shape),
+            tf.TensorArray(tf.int32, count, element_shape=[3]),
+        ),
+    )
+    seen = shapes.stack()
+    same = tf.debugging.assert_equal(
+        seen,
+        seen[:1],
+        "The model takes images of any size, but all images of one request must have one size. "
+        "Send them one by one.",
+    )
+    with tf.control_dependencies([same]):
+        return images.stack()
 
 
 def _decode(encoded: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -70,9 +107,7 @@ def _decode(encoded: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
         image = tf.cond(
             tf.io.is_jpeg(encoded),
             lambda: _jpeg(encoded),
-            lambda: tf.cond(
-                is_png, lambda: _png(encoded, header), lambda: _gif_or_bmp(encoded, header)
-            ),
+            lambda: tf.cond(is_png, lambda: _png(encoded, header), lambda: _other(encoded, header)),
         )
         if channels == 1:
             # Pillow's integers for 0.299, 0.587 and 0.114.
@@ -107,11 +142,14 @@ def _png(encoded: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
         lambda: tf.fill(tf.shape(alpha), 255),
         lambda: alpha,
     )
-    # On black, rounded.
-    return (image[..., :3] * alpha * 2 + 255) // 510
+    return _on_black(image[..., :3], alpha)
 
 
-def _gif_or_bmp(encoded: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
+def _on_black(colours: tf.Tensor, alpha: tf.Tensor) -> tf.Tensor:
+    return (colours * alpha * 2 + 255) // 510  # Rounded.
+
+
+def _other(encoded: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, expand_animations=False)  # Refuses what it does not know.
     image.set_shape([None, None, None])
     image = tf.cast(image, tf.int32)
@@ -123,7 +161,90 @@ def _gif_or_bmp(encoded: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
         palette = tf.reshape(bytes_[: tf.size(bytes_) // 4 * 4], [-1, 4])[:, 2::-1]
         return tf.gather(tf.cast(palette, tf.int32), image[..., 0])
 
-    return tf.cond(tf.equal(tf.shape(image)[-1], 1), colours, lambda: image[..., :3])
+    # The fourth channel of a BMP file is not used.
+    is_bmp = tf.reduce_all(tf.equal(header[:2], list(b"BM")))
+    return tf.case(
+        [
+            (tf.equal(tf.shape(image)[-1], 1), colours),
+            (tf.equal(tf.shape(image)[-1], 3) | is_bmp, lambda: image[..., :3]),
+        ],
+        lambda: _on_black(image[..., :3], image[..., 3:]),  # WebP, which TensorFlow 2.21 reads.
+    )
+
+
+def _orientation(encoded: tf.Tensor) -> tf.Tensor:
+    """The EXIF orientation of a JPEG, PNG or WebP file, 1..8; 1 where it says none."""
+    data = tf.io.decode_raw(encoded, tf.uint8)
+    end = tf.size(data)
+    data = tf.concat([data, tf.zeros([1], tf.uint8)], axis=0)
+
+    def read(at: tf.Tensor, count: int) -> tf.Tensor:
+        places = at[..., None] + tf.range(count)
+        inside = (places >= 0) & (places < end)  # Outside there are zeros.
+        return tf.cast(tf.gather(data, tf.where(inside, places, end)), tf.int64)
+
+    def number(at: tf.Tensor, count: int, little: tf.Tensor | bool = False) -> tf.Tensor:
+        weights = tf.constant([256**place for place in range(count)], tf.int64)
+        digits = read(at, count) * tf.where(little, weights, weights[::-1])
+        return tf.cast(tf.minimum(tf.reduce_sum(digits, axis=-1), 2**30), tf.int32)
+
+    def says(at: tf.Tensor, name: bytes) -> tf.Tensor:
+        return tf.reduce_all(tf.equal(read(at, len(name)), list(name)))
+
+    def walk(
+        first: int,
+        found: Callable[[tf.Tensor], tf.Tensor],
+        length: Callable[[tf.Tensor], tf.Tensor],
+        over: Callable[[tf.Tensor], tf.Tensor],
+    ) -> tf.Tensor:
+        """From one segment to the next, until it is found; past the end if it is not."""
+        return tf.while_loop(
+            lambda at: (at < end) & ~found(at),
+            lambda at: [tf.where(over(at), end, at + length(at))],
+            [tf.constant(first)],
+        )[0]
+
+    def in_jpeg() -> tf.Tensor:
+        return 10 + walk(
+            2,
+            lambda at: says(at, b"\xff\xe1") & says(at + 4, b"Exif\0\0"),
+            lambda at: 2 + number(at + 2, 2),
+            lambda at: ~says(at, b"\xff") | says(at, b"\xff\xda"),
+        )
+
+    def in_png() -> tf.Tensor:
+        return 8 + walk(
+            8,
+            lambda at: says(at + 4, b"eXIf"),
+            lambda at: 12 + number(at, 4),
+            lambda at: says(at + 4, b"IDAT"),
+        )
+
+    def in_webp() -> tf.Tensor:
+        return 8 + walk(
+            12,
+            lambda at: says(at, b"EXIF"),
+            lambda at: 8 + (number(at + 4, 4, True) + 1) // 2 * 2,
+            lambda at: ~says(tf.constant(0), b"RIFF"),
+        )
+
+    start = tf.constant(0)
+    tiff = tf.case([(says(start, b"\xff\xd8"), in_jpeg), (says(start, _PNG), in_png)], in_webp)
+    little = says(tiff, b"II")
+    entries = tiff + number(tiff + 4, 4, little)
+    places = entries + 2 + 12 * tf.range(number(entries, 2, little))
+    values = number(places + 8, 2, little)
+    wanted = tf.equal(number(places, 2, little), _ORIENTATION) & (values >= 1) & (values <= 8)
+    return tf.reduce_max(tf.concat([[1], tf.where(wanted, values, 1)], axis=0))
+
+
+def _turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    def within(*orientations: int) -> tf.Tensor:
+        return tf.reduce_any(tf.equal(orientation, orientations))
+
+    swapped = tf.cond(within(5, 6, 7, 8), lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
+    mirrored = tf.cond(within(2, 3, 6, 7), lambda: swapped[:, ::-1], lambda: swapped)
+    return tf.cond(within(3, 4, 7, 8), lambda: mirrored[::-1], lambda: mirrored)
 
 
 def _fit(pixels: tf.Tensor, deep: tf.Tensor, spec: InputSpec) -> tf.Tensor:
