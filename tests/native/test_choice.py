@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import stn_tf
 from stn_tf.sampling import choice
+from tests import reference
 
 IMAGES, GRID = tf.ones([1, 4, 4, 1]), tf.zeros([1, 2, 2, 2])
 
@@ -65,9 +66,99 @@ def test_xla_is_always_portable() -> None:
 
 
 def test_mixed_dtypes_without_a_kernel_are_portable() -> None:
-    assert not choice.use_native(IMAGES, tf.cast(GRID, tf.float64))
+    assert not choice.use_native(tf.cast(IMAGES, tf.float64), GRID)
     assert choice.use_native(tf.cast(IMAGES, tf.float16), GRID)
-    assert stn_tf.grid_sample(IMAGES, tf.cast(GRID, tf.float64)).dtype == tf.float32
+
+
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16, tf.float32, tf.float64])
+def test_points_in_float64_are_native(dtype: tf.DType, rng: np.random.Generator) -> None:
+    images = tf.cast(rng.normal(size=(1, 4, 5, 1)), dtype)
+    theta = tf.constant(rng.normal(size=(1, 2, 3)))
+    grid = stn_tf.affine_grid(theta, (2, 3))
+    assert grid.dtype == theta.dtype == tf.float64
+    expected = reference.grid_sample(
+        tf.cast(images, tf.float64).numpy(), grid.numpy(), "bilinear", "zeros", False
+    )
+
+    @tf.function
+    def call(images: tf.Tensor, theta: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
+        with stn_tf.native_sampler(), tf.GradientTape() as tape:
+            tape.watch([theta, grid])
+            shown = [stn_tf.grid_sample(images, grid), stn_tf.warp(images, theta, (2, 3))]
+        return [*shown, *tape.gradient(shown, [theta, grid])]
+
+    kinds = operations_in(call.get_concrete_function(images, theta, grid))
+    assert {"StnTf>GridSample", "StnTf>Warp"} <= kinds
+    *shown, to_theta, to_grid = call(images, theta, grid)
+    assert to_theta.dtype == to_grid.dtype == tf.float64
+    tolerance = {tf.float64: 1e-12, tf.float32: 1e-5}.get(dtype, 2e-2)
+    for output in shown:
+        assert output.dtype == dtype
+        np.testing.assert_allclose(tf.cast(output, tf.float64), expected, atol=tolerance)
+
+
+def compiled_model() -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    network = model()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile("sgd", loss, jit_compile=False)
+    return network, np.ones((4, 8, 8, 1), np.float32), np.zeros(4, int)
+
+
+@pytest.fixture
+def _no_other_graphs() -> None:
+    """Those of other tests that Keras or a cycle keeps alive."""
+    choice._native_graphs.clear()
+    choice._portable_graphs.clear()
+
+
+@pytest.mark.usefixtures("_no_other_graphs")
+def test_functions_that_were_traced_before_are_told_of() -> None:
+    network, images, labels = compiled_model()
+    network.fit(images, labels, verbose=0)
+    with (
+        pytest.warns(UserWarning, match=r"`native_sampler\(\)` changed nothing: .* inside") as told,
+        stn_tf.native_sampler(),
+    ):
+        network.fit(images, labels, verbose=0)
+    assert [warning.filename for warning in told] == [__file__]
+    # The cure that the warning names.
+    with stn_tf.native_sampler():
+        network.make_train_function(force=True)
+        network.fit(images, labels, verbose=0)
+
+
+@pytest.mark.usefixtures("_no_other_graphs")
+def test_no_false_alarms() -> None:
+    """Warnings are errors."""
+    with stn_tf.native_sampler():
+        pass
+    network, images, labels = compiled_model()
+    for _ in range(3):  # Traced in the first block, and called in all of them.
+        with stn_tf.native_sampler():
+            network.fit(images, labels, verbose=0)
+    network.predict(images, verbose=0)
+    for _ in range(2):
+        with stn_tf.native_sampler(False):
+            network.predict(images, verbose=0)
+        with choice.preferred_sampler():
+            network.predict(images, verbose=0)
+        with stn_tf.native_sampler():
+            stn_tf.grid_sample(IMAGES, GRID)
+        with stn_tf.native_sampler(), stn_tf.native_sampler(False):
+            stn_tf.grid_sample(IMAGES, GRID)
+
+
+@pytest.mark.usefixtures("_no_other_graphs")
+def test_functions_that_are_gone_are_not_told_of() -> None:
+    trace()
+    with stn_tf.native_sampler():
+        pass
+    kept = tf.function(stn_tf.grid_sample)
+    kept(IMAGES, GRID)
+    with pytest.raises(RuntimeError, match="of the user's"), stn_tf.native_sampler():
+        raise RuntimeError("of the user's")
+    with pytest.warns(UserWarning, match="changed nothing"), stn_tf.native_sampler():
+        kept(IMAGES, GRID)
 
 
 def model() -> keras.Model:
