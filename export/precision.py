@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx.helper import get_node_attr_value
 
+from stn_tf.errors import ExportError
 from stn_tf.export import onnx_form
-from stn_tf.export.onnx_form import DOMAIN, is_sampler
+from stn_tf.export.onnx_form import is_sampler
+from stn_tf.export.onnx_sampler import DOMAIN, GRID_SAMPLE_3D
 from stn_tf.export.onnx_simplify import drop_unread
 
 _DENSE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -27,7 +30,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     kept = {node.name for node in _around_points(model.graph, stop_at_dense=True)}
-    ours = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    ours = {node.op_type for node in onnx_form.nodes(model.graph) if node.domain == DOMAIN}
     functions = list(model.functions)
     converted = convert_float_to_float16(
         model,
@@ -66,7 +69,17 @@ def _casts(node: onnx.NodeProto, to: int) -> bool:
 
 
 def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.ModelProto:
-    """Returns the file quantised for some real inputs (static, QDQ, one scale a channel)."""
+    """Returns the file quantised for some real inputs (static, QDQ, one scale a channel).
+
+    Weights have 7 bits: processors without VNNI add two products of 8 bits in 16, which overflow.
+
+    Args:
+        model: The file in float32, in any form.
+        feeds: The inputs by name, some tens of examples or more.
+
+    Raises:
+        ExportError: If ONNX Runtime cannot run the file without our library.
+    """
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -81,25 +94,43 @@ def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.Mod
         def get_next(self) -> Any:
             return next(self._batches, None)
 
+    standing = _standing(model)
     kept = {node.name for node in _around_points(model.graph, stop_at_dense=False)}
-    functions = list(model.functions)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "int8.onnx"
         quantize_static(
-            model,
+            standing,
             target,
             Reader(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv", "Gemm", "MatMul"],
             nodes_to_exclude=sorted(kept),
             per_channel=True,
+            reduce_range=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
         )
         converted = onnx.load(target)
-    if not converted.functions:
-        converted.functions.extend(functions)
+    del converted.functions[:]
+    converted.functions.extend(model.functions)
     return converted
+
+
+def _standing(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in a form that runs without our library, which calibration in ONNX Runtime 1.26
+    cannot register.
+    """
+    ours = [node for node in onnx_form.nodes(model.graph) if node.domain == DOMAIN]
+    for node in ours:
+        if node.op_type == GRID_SAMPLE_3D and get_node_attr_value(node, "kernel") == b"bicubic":
+            raise ExportError(
+                "`precision` must not be int8 for a network that samples volumes with kernel "
+                "bicubic: it is calibrated in ONNX Runtime, whose GridSample refuses them. Use "
+                "float16 or float32, or kernel bilinear."
+            )
+    standing = onnx.ModelProto()
+    standing.CopyFrom(model)
+    return standing if model.functions else onnx_form.dual(standing)
 
 
 @contextlib.contextmanager
