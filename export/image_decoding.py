@@ -94,6 +94,7 @@ def _mapped(
         return images.stack()
 
 
+@tf.function(autograph=False)
 def _decode(encoded: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns float32 `[height, width, channels]` in 0..255, and whether it has over 8 bits."""
     # Long enough for all that is read of it, whatever it is.
@@ -172,6 +173,7 @@ def _other(encoded: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
     )
 
 
+@tf.function(autograph=False)
 def _orientation(encoded: tf.Tensor) -> tf.Tensor:
     """The EXIF orientation of a JPEG, PNG or WebP file, 1..8; 1 where it says none."""
     data = tf.io.decode_raw(encoded, tf.uint8)
