@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,7 +10,6 @@ import tensorflow as tf
 
 from stn_tf.export import onnx_form
 from stn_tf.export.expectations import DEFAULT
-from stn_tf.export.onnx_file import ONNX_FILE
 from stn_tf.export.onnx_runtimes import onnx_runtime
 from stn_tf.libraries import onnxruntime_library
 
@@ -21,14 +21,17 @@ BYTES_SIGNATURE = "serving_bytes"
 _LOOKING = ("localize", "rectify")
 
 
-def saved_model(version_dir: Path) -> Answers:
+def load_saved_model(version_dir: Path) -> Any:
+    """Loads the SavedModel of a version, as TensorFlow does: it owns its signatures' variables."""
+    return tf.saved_model.load(str(version_dir))
+
+
+def saved_model(loaded: Any) -> Answers:
     """Returns what a SavedModel says in a signature; in the default one, what its transformers do
     too.
     """
-    loaded = tf.saved_model.load(str(version_dir))
 
     def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
-        # `loaded` owns the variables of the signatures.
         together = (DEFAULT, *_LOOKING) if signature == DEFAULT else (signature,)
         outputs: dict[str, np.ndarray] = {}
         for name in together:
@@ -42,9 +45,8 @@ def saved_model(version_dir: Path) -> Answers:
     return answer
 
 
-def from_bytes(version_dir: Path) -> Callable[[list[bytes]], dict[str, np.ndarray]] | None:
+def from_bytes(loaded: Any) -> Callable[[list[bytes]], dict[str, np.ndarray]] | None:
     """Returns what `serving_bytes` says about encoded images; None without such a signature."""
-    loaded = tf.saved_model.load(str(version_dir))
     if BYTES_SIGNATURE not in loaded.signatures:
         return None
 
@@ -81,9 +83,3 @@ def _default(run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]) -
         return run(feeds) if signature == DEFAULT else None
 
     return answer
-
-
-def candidates(version_dir: Path) -> dict[str, Answers]:
-    """Returns every file of a version, in every runtime, by name."""
-    model = onnx.load(version_dir / ONNX_FILE)
-    return {"saved_model": saved_model(version_dir), **onnx_runtimes(model)}

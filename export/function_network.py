@@ -14,6 +14,7 @@ from stn_tf.export.heads import Own, decide
 from stn_tf.export.input_specs import describe, named_specs
 from stn_tf.export.network import Feeds, Network, Tensors, single, single_array
 from stn_tf.export.sampler_nodes import ConcreteFunction, samplings_in
+from stn_tf.export.xla import without_xla
 from stn_tf.interface import ModelInterface
 
 DEFAULT = "serving_default"
@@ -116,7 +117,7 @@ def _network(
     notes: tuple[str, ...] = (),
 ) -> Network:
     specs = named_specs(found, declared)
-    facts = GraphFacts(function)
+    facts = GraphFacts(without_xla(function))
     names, order = _output_names(function)
     # The graph's outputs are flat and in order; a dictionary is sorted by its keys.
     tensors = tf.nest.flatten(function.structured_outputs)
@@ -133,9 +134,8 @@ def _network(
                 f"The output `{names[index] or index}` must have a known rank, but it has none. "
                 "Set it with tf.ensure_shape."
             )
-        widened = tf.float32 if tensor.dtype in (tf.float16, tf.bfloat16) else tensor.dtype
         fact = facts.activation(places.get(index, index))
-        own.append(Own(names[index], widened.name, tuple(tensor.shape), fact))
+        own.append(Own(names[index], tensor.dtype.name, tuple(tensor.shape), fact))
     head = decide(own, declared)
     inputs, told = describe(specs, declared, facts)
 

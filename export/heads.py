@@ -25,19 +25,29 @@ class Own:
 
     Attributes:
         name: What the user called it; None for an automatic name.
-        dtype: NumPy's name.
+        computed: The type in which the model computes it, NumPy's name.
         shape: Batch first, None for what is free.
         activation: `softmax` or `sigmoid` where the graph ends in one.
     """
 
     name: str | None
-    dtype: str
+    computed: str
     shape: tuple[int | None, ...]
     activation: str | None = None
 
     @property
     def floating(self) -> bool:
-        return "float" in self.dtype
+        return "float" in self.computed
+
+    @property
+    def half(self) -> str | None:
+        """The type, if it is half precision."""
+        return self.computed if self.computed in ("float16", "bfloat16") else None
+
+    @property
+    def dtype(self) -> str:
+        """The type in which it leaves."""
+        return "float32" if self.half else self.computed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +83,10 @@ class Head:
         if self.source == PROBABILITIES and self.activated and self.task != "binary":
             meanings[PROBABILITIES] = "probabilities"
         found = [
-            OutputSpec(name=name, dtype=o.dtype, shape=o.shape, meaning=meanings.get(name, "raw"))
+            OutputSpec.model_validate(
+                {"name": name, "dtype": o.dtype, "shape": o.shape, "half": o.half}
+                | {"meaning": meanings.get(name, "raw")}
+            )
             for name, o in zip(self.own, own, strict=True)
         ]
         count = len(self.class_names)

@@ -90,7 +90,7 @@ def describe(
                 notes.append(note)
             if spec.layout in ("NCHW", "NCDHW"):
                 notes.append(f"`{spec.name}` {words(spec.shape)} is taken as channels first.")
-            if spec.is_image and declared.resize is None:
+            if spec.decodable and spec.size != (None, None) and declared.resize is None:
                 notes.append(
                     f"Images of another size are fitted into `{spec.name}` whole (letterbox); "
                     "--resize changes it."

@@ -17,6 +17,7 @@ from stn_tf.export.input_specs import describe, named_specs
 from stn_tf.export.manifest import Sampler
 from stn_tf.export.network import LOOKS, Feeds, Network, Tensors, look_names, single, single_array
 from stn_tf.export.sampler_nodes import samplings_in
+from stn_tf.export.xla import without_xla
 from stn_tf.geometry import corners_pixels
 from stn_tf.interface import InputSpec, Meaning, ModelInterface, OutputSpec
 from stn_tf.layers import Transformation, record_transformations
@@ -58,9 +59,9 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
     halves = _half_layers(model)
     with _in_float32(halves):
         function = trace.get_concrete_function(list(specs.values()))
-    facts = GraphFacts(function)
+    facts = GraphFacts(without_xla(function))
     own = [
-        Own(name, single(tensor).dtype.name, _shape(tensor), facts.activation(index))
+        Own(name, tensor.dtype.name, _shape(tensor), facts.activation(index))
         for index, (name, tensor) in enumerate(
             zip(names, function.graph.structured_outputs, strict=True)
         )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from stn_tf.export.heads import Head
 from stn_tf.export.manifest import Sampler
 from stn_tf.export.sampler_nodes import ConcreteFunction, Sampling
+from stn_tf.export.xla import without_xla
 from stn_tf.interface import ModelInterface
 
 Tensors = Mapping[str, tf.Tensor]
@@ -85,7 +86,8 @@ class Network:
             return [found[name] for name in outputs]
 
         specs = list(self.inputs.values())
-        return tf.function(answer, input_signature=specs, autograph=False).get_concrete_function()
+        function = tf.function(answer, input_signature=specs, autograph=False)
+        return without_xla(function.get_concrete_function())
 
 
 def look_names(count: int, used: set[str]) -> tuple[tuple[str, str, str], ...]:

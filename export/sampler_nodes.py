@@ -85,8 +85,15 @@ def with_bodies(function: ConcreteFunction, new_body: NewBody) -> ConcreteFuncti
         function: A concrete function, fresh or out of a loaded SavedModel.
         new_body: Gives the body of a sampler. A warp's is asked for beside those within it.
     """
+    return with_graph(function, _replaced(function.graph.as_graph_def(), new_body))
+
+
+def with_graph(function: ConcreteFunction, graph_def: graph_pb2.GraphDef) -> ConcreteFunction:
+    """Returns the same concrete function with another graph of the same inputs and outputs.
+
+    Functions in the graph's library that differ from the old ones must have new names.
+    """
     graph = function.graph
-    graph_def = _replaced(graph.as_graph_def(), new_body)
     # Importing a graph adds its functions to the graph only; they are called, and saved, from here.
     for definition in graph_def.library.function:
         if not context.context().has_function(definition.signature.name):

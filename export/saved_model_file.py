@@ -13,6 +13,7 @@ from stn_tf.export.image_decoding import decode_images
 from stn_tf.export.network import Network
 from stn_tf.export.source import Source, load_network
 from stn_tf.export.stock_samplers import with_stock_samplers
+from stn_tf.export.xla import without_xla
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
@@ -48,7 +49,7 @@ def saved_model(
     functions = {name: _signature(network, name, outputs) for name, outputs in names.items()}
     # What a loaded signature says comes sorted by name, though its names may not.
     others = {name: other for name, other in network.others.items() if name not in names}
-    functions |= others
+    functions |= {name: without_xla(other) for name, other in others.items()}
     names |= {name: tuple(sorted(other.structured_outputs)) for name, other in others.items()}
     try:
         functions = {
@@ -60,7 +61,10 @@ def saved_model(
         # Only what the signatures read: no optimizer, no seeds of dropout.
         variables = {id(v): v for function in functions.values() for v in function.graph.variables}
         module.weights = list(variables.values())
-        tf.saved_model.save(module, str(path), signatures=functions)
+        # Gradients of a user's own, which nobody asks of a served model, may not be saved at all:
+        # those of Keras's swish hold tensors of the graph that it was traced in.
+        gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(path), signatures=functions, options=gradients)
     except (AssertionError, ValueError) as error:
         text = " ".join(str(error).split())
         raise ExportError(f"The model cannot be saved for TensorFlow Serving: {text}") from error
@@ -91,7 +95,7 @@ def _signature(network: Network, name: str, outputs: tuple[str, ...]) -> Concret
 
     spec = tf.TensorSpec([image.shape[0]], tf.string, name="image_bytes")
     function = tf.function(from_bytes, input_signature=[spec], autograph=False)
-    return function.get_concrete_function()
+    return without_xla(function.get_concrete_function())
 
 
 def _named(function: ConcreteFunction, names: tuple[str, ...]) -> ConcreteFunction:

@@ -15,6 +15,8 @@ CROPS = {"float32": 1e-4, "float16": 0.3, "int8": 0.3}
 # Outputs smaller than this are compared as if they were as large: rounding within a network does
 # not shrink with its outputs.
 _SMALL = 0.1
+# What rounding to half precision is worth, which files leave out.
+_HALF = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 # Under int8 a transformer that reads quantised features is moved by their rounding.
 _QUANTISED_THETA = 0.1
 
@@ -59,6 +61,8 @@ def tolerance(
         # Crops also differ by what theta's tolerance moves.
         return max(CROPS[precision], theta * size) * max(1.0, largest)
     base = OWN[precision] if own is None else own
+    if spec is not None and spec.half is not None:
+        base += _HALF[spec.half]
     if meaning == "probabilities":
         return base
     return base * max(_SMALL, largest)

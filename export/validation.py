@@ -11,7 +11,7 @@ import onnxruntime
 
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export import onnx_form
-from stn_tf.export.candidates import Answers, onnx_runtimes, saved_model
+from stn_tf.export.candidates import Answers, load_saved_model, onnx_runtimes, saved_model
 from stn_tf.export.expectations import (
     DEFAULT,
     EXPECTATIONS_FILE,
@@ -79,7 +79,7 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
     available = onnxruntime.get_available_providers()
     manifest = read_manifest(folder)
     expectations = read_expectations(folder / EXPECTATIONS_FILE)
-    files: dict[str, Answers] = {"saved_model": saved_model(folder)}
+    files: dict[str, Answers] = {"saved_model": saved_model(load_saved_model(folder))}
     model = load_onnx(folder / ONNX_FILE)
     files |= onnx_runtimes(model)
     session = _session(model, provider)

@@ -13,9 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from stn_tf.errors import InputError, ModelError
 
-Task = Literal[
-    "classification", "binary", "multilabel", "regression", "embedding", "dense", "none"
-]
+Task = Literal["classification", "binary", "multilabel", "regression", "embedding", "dense", "none"]
 TASKS: tuple[str, ...] = get_args(Task)
 Resize = Literal["letterbox", "squash", "center_crop"]
 RESIZES: tuple[str, ...] = get_args(Resize)
@@ -203,6 +201,7 @@ class OutputSpec(_Frozen):
             own too; `theta`, `corners` (pixels of what the transformer reads) and `crops` of a
             transformer.
         derived: Whether stn-tf computes it from the model's own outputs.
+        half: `float16` or `bfloat16` where the model rounds it to that; it leaves as float32.
     """
 
     name: str
@@ -210,6 +209,7 @@ class OutputSpec(_Frozen):
     shape: tuple[int | None, ...]
     meaning: Meaning = "raw"
     derived: bool = False
+    half: Literal["float16", "bfloat16"] | None = None
 
 
 class ModelInterface(_Frozen):
