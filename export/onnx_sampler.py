@@ -176,9 +176,8 @@ def _into_image(ctx: Any, name: str, grid: str, sizes: Sequence[int], aligned: b
         made: str = ctx.make_const(unique, np.asarray(value, np.float32)).output[0]
         return made
 
-    shifted = on_grid("Add", grid, constant(1.0))
-    left = on_grid("Less", shifted, constant(0.0), dtype=TensorProto.BOOL)
-    right = on_grid("Greater", shifted, constant(2.0), dtype=TensorProto.BOOL)
+    left = on_grid("Less", grid, constant(-1.0), dtype=TensorProto.BOOL)
+    right = on_grid("Greater", grid, constant(1.0), dtype=TensorProto.BOOL)
     outside = on_grid("Or", left, right, dtype=TensorProto.BOOL)
     edge = [1.0 if aligned else 1.0 - 1.0 / size for size in sizes[::-1]]
     centre = on_grid("Min", grid, constant(edge))

@@ -1,50 +1,102 @@
-"""Points and matrices that break samplers."""
+"""Points and matrices that break samplers.
+
+For images of 4 x 8 pixels and volumes of 2 x 4 x 8: powers of two, so that half a pixel is exact in
+every arithmetic and ties round alike.
+"""
 
 import numpy as np
-import tensorflow as tf
 
-from stn_tf.geometry import affine_grid
+from stn_tf.export.sampler_nodes import Sampling
+from stn_tf.geometry import get_transform
+
+_SIZE = (2, 4, 8)
 
 
-def sampler_cases(kernel: str, padding: str, align_corners: bool) -> dict[str, np.ndarray]:
-    """Returns grids `[1, h, w, 2]` by name, for a 4 x 8 image.
+def sampler_images(dimensions: int) -> np.ndarray:
+    """Returns an image `[1, 4, 8, 2]` or a volume `[1, 2, 4, 8, 2]` without two equal pixels."""
+    shape = (1, *_SIZE[-dimensions:], 2)
+    return np.random.default_rng(1).uniform(size=shape).astype(np.float32)
 
-    Powers of two, so that half a pixel is exact in every arithmetic and ties round alike.
+
+def sampler_cases(sampling: Sampling) -> dict[str, np.ndarray]:
+    """Returns what a sampler takes beside the images, by name.
+
+    Grids are `[1, ..., dimensions]`, affine matrices `[1, 2, 3]`, projective ones `[1, 8]`; the
+    matrices are for an output of the images' size.
     """
-    height, width = 4, 8
-    dx, dy = (2 / (width - 1), 2 / (height - 1)) if align_corners else (2 / width, 2 / height)
+    if sampling.points == "affine":
+        return _matrices(sampling)
+    if sampling.points == "projective":
+        return _homographies(sampling)
+    return _grids(sampling)
+
+
+def _steps(sampling: Sampling) -> np.ndarray:
+    """The distance of neighbouring pixels in normalised coordinates: x, y(, z)."""
+    sizes = np.array(_SIZE[::-1][: sampling.dimensions])
+    return 2 / (sizes - 1) if sampling.semantics.align_corners else 2 / sizes
+
+
+def _matrices(sampling: Sampling) -> dict[str, np.ndarray]:
+    """Affine matrices `[1, 2, 3]`, or `[1, 3, 4]` for volumes."""
+    axes = sampling.dimensions
+    steps = _steps(sampling)
+    signs = np.array([1, -1, 1])[:axes]
     cosine, sine = np.cos(np.radians(140.0)), np.sin(np.radians(140.0))
-    thetas = {
-        "identity": [[1, 0, 0], [0, 1, 0]],
-        "half-pixel shift": [[1, 0, dx / 2], [0, 1, -dy / 2]],
-        "whole-pixel shift": [[1, 0, -dx], [0, 1, dy]],
-        "rotation by 140 degrees": [[3 * cosine, -3 * sine, 0.1], [3 * sine, 3 * cosine, -0.2]],
+    rotation = 3 * np.eye(axes)
+    rotation[:2, :2] = [[3 * cosine, -3 * sine], [3 * sine, 3 * cosine]]
+    found = {
+        "identity": (np.eye(axes), np.zeros(axes)),
+        "half-pixel shift": (np.eye(axes), signs * steps / 2),
+        "whole-pixel shift": (np.eye(axes), -signs * steps),
+        "rotation by 140 degrees": (rotation, np.array([0.1, -0.2, 0.15])[:axes]),
     }
+    if sampling.semantics.kernel == "nearest" and sampling.semantics.align_corners:
+        del found["half-pixel shift"]  # Sevenths are not exact: a tie may round either way.
+    return {
+        name: np.column_stack([matrix, shift])[np.newaxis].astype(np.float32)
+        for name, (matrix, shift) in found.items()
+    }
+
+
+def _homographies(sampling: Sampling) -> dict[str, np.ndarray]:
+    last = np.zeros((1, 2), np.float32)
+    found = {
+        name: np.concatenate([matrix.reshape(1, 6), last], axis=1)
+        for name, matrix in _matrices(sampling).items()
+    }
+    found["perspective"] = np.array(
+        [[0.95, 0.11, 0.23, -0.18, 1.03, 0.07, 0.21, -0.34]], np.float32
+    )
+    if sampling.semantics.padding != "reflection":
+        # The horizon lies between two columns, and half of the image behind it. (Mirrors bring
+        # points back into the image from where float32 does not tell pixels apart.)
+        found["horizon"] = np.array([[1, 0, 2, 0, 1, 2.5, 1.5, 0]], np.float32)
+    return found
+
+
+def _grids(sampling: Sampling) -> dict[str, np.ndarray]:
+    (kernel, padding, align_corners), _, axes = sampling
+    family = get_transform("affine" if axes == 2 else "affine-3d")
     grids = {
-        name: affine_grid(
-            tf.constant([theta], tf.float32), (height, width), align_corners=align_corners
-        ).numpy()
-        for name, theta in thetas.items()
+        name: np.asarray(family.grid(theta, _SIZE[-axes:], align_corners=align_corners))
+        for name, theta in _matrices(sampling).items()
     }
-    one = np.nextafter(np.float32(1), np.float32(2))
-    edges = np.array([-one, -1.0, 1.0, one, -1 - dx / 2, 1 + dx / 2, -1 - dx, 1 + dx])
-    grids["exact border"] = _product(edges)
-    grids["far outside"] = _product(np.array([-7.3, -2.6, 0.1, 3.3, 9.7]))
+    dx = _steps(sampling)[0]
+    edges = [-1.0, 1.0, -1 - dx / 2, 1 + dx / 2, -1 - dx, 1 + dx]
+    if (kernel, padding) != ("bicubic", "border"):
+        # There the kernel jumps at the edge, and rounding may put a point on either side.
+        one = np.nextafter(np.float32(1), np.float32(2))
+        edges += [-one, one]
+    grids["exact border"] = _product(np.array(edges), axes)
+    grids["far outside"] = _product(np.array([-7.3, -2.6, 0.1, 3.3, 9.7]), axes)
     if padding != "reflection":
         # Mirrors have no outside: a reflected infinity is some pixel, and any will do.
-        grids["NaN, infinity and huge"] = _product(
-            np.array([np.nan, np.inf, -np.inf, 1e9, -1e20, 3e38, 0.25])
-        )
-    if kernel == "nearest" and align_corners:
-        del grids["half-pixel shift"]  # Sevenths are not exact: a tie may round either way.
+        odd = np.array([np.nan, np.inf, -np.inf, 1e9, -1e20, 3e38, 0.25])
+        grids["NaN, infinity and huge"] = _product(odd, axes)
     return grids
 
 
-def sampler_images(height: int = 4, width: int = 8) -> np.ndarray:
-    """Returns an image `[1, 4, 8, 2]` without two equal pixels."""
-    return np.random.default_rng(1).uniform(size=(1, height, width, 2)).astype(np.float32)
-
-
-def _product(points: np.ndarray) -> np.ndarray:
-    """All pairs (x, y) of the points, `[1, n, n, 2]` float32."""
-    return np.stack(np.meshgrid(points, points), axis=-1).astype(np.float32)[np.newaxis]
+def _product(points: np.ndarray, axes: int) -> np.ndarray:
+    """All pairs or triples of the points, `[1, n, ..., axes]` float32."""
+    return np.stack(np.meshgrid(*[points] * axes), axis=-1).astype(np.float32)[np.newaxis]

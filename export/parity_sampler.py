@@ -11,41 +11,59 @@ from stn_tf.export.manifest import ParityRow
 from stn_tf.export.onnx_file import convert
 from stn_tf.export.onnx_runtimes import Answers, onnx_runtime, reference_evaluator
 from stn_tf.export.parity_cases import sampler_cases, sampler_images
-from stn_tf.export.sampler_nodes import Sampling
+from stn_tf.export.sampler_nodes import ConcreteFunction, Sampling
 from stn_tf.export.targets import OnnxOptions
 from stn_tf.libraries import onnxruntime_library
-from stn_tf.sampling import grid_sample, native_sampler
+from stn_tf.sampling import grid_sample, native_sampler, warp
 
 _TOLERANCE = 1e-5
 
 
 def compare_sampler(sampling: Sampling, options: OnnxOptions) -> Iterator[ParityRow]:
-    """Yields a row for every case and runtime, for one semantics as it is in the file."""
-    semantics = sampling.semantics
-    choices = semantics._asdict()
-    images = sampler_images()
-
-    def sample(images: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
-        with native_sampler(False):
-            return [grid_sample(images, grid, **choices)]
-
-    specs = [tf.TensorSpec([None, *images.shape[1:]]), tf.TensorSpec([None, None, None, 2])]
-    function = tf.function(sample, input_signature=specs, autograph=False)
-    model = convert(function.get_concrete_function(), ["images", "grid"], ["crops"], options)
+    """Yields a row for every case and runtime, for one sampler as it is in the file."""
+    (kernel, padding, align_corners), points, dimensions = sampling
+    images = sampler_images(dimensions)
+    model = convert(_function(sampling), ["images", "points"], ["crops"], options)
     runtimes = _runtimes(model)
-    name = f"{semantics.kernel}, {semantics.padding}, align_corners={semantics.align_corners}"
-    for case, grid in sampler_cases(**choices).items():
-        expected = grid_sample(images, grid, **choices).numpy()
+    kind = {"grid": "grid_sample"}.get(points, f"{points} warp")
+    name = f"{kernel}, {padding}, align_corners={align_corners}"
+    if dimensions == 3:
+        name = f"volumes, {name}"
+    for case, values in sampler_cases(sampling).items():
+        expected = _sample(sampling, images, values).numpy()
         for candidate, run in runtimes.items():
-            found = run({"images": images, "grid": grid})["crops"]
+            found = run({"images": images, "points": values})["crops"]
             yield ParityRow(
-                output="grid_sample",
+                output=kind,
                 case=f"{case} ({name})",
                 candidate=candidate,
                 largest_difference=largest_difference(found, expected),
                 tolerance=_TOLERANCE,
                 images=1,
             )
+
+
+def _sample(sampling: Sampling, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    choices = sampling.semantics._asdict()
+    if sampling.points == "grid":
+        return grid_sample(images, points, **choices)
+    return warp(images, points, images.shape[1:3], transform=sampling.points, **choices)
+
+
+def _function(sampling: Sampling) -> ConcreteFunction:
+    """The sampler alone, for any number of images and grids of any size."""
+
+    def sample(images: tf.Tensor, points: tf.Tensor) -> list[tf.Tensor]:
+        with native_sampler(False):
+            return [_sample(sampling, images, points)]
+
+    images = tf.TensorSpec([None, *sampler_images(sampling.dimensions).shape[1:]])
+    example = next(iter(sampler_cases(sampling).values()))
+    known = example.shape[-1:] if sampling.points == "grid" else example.shape[1:]
+    free = [None] * (example.ndim - len(known))
+    points = tf.TensorSpec([*free, *known])
+    function = tf.function(sample, input_signature=[images, points], autograph=False)
+    return function.get_concrete_function()
 
 
 def _runtimes(model: onnx.ModelProto) -> dict[str, Answers]:

@@ -15,6 +15,7 @@ from stn_tf.errors import ExportError
 from stn_tf.export import OnnxOptions, onnx, onnx_form, saved_model
 from stn_tf.export.onnx_file import convert
 from stn_tf.layers import record_transformations
+from tests import reference
 
 TRANSFORMS = ("affine", "attention", "similarity", "projective", "tps")
 
@@ -292,3 +293,17 @@ def test_operation_that_onnx_lacks_is_named(tmp_path):
         onnx(model, tmp_path / "model.onnx")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_bicubic_border_knows_which_side_of_the_edge_a_point_is_on(align_corners):
+    choices = {"kernel": "bicubic", "padding": "border", "align_corners": align_corners}
+    file = _sampler_model([None, 4, 8, 1], **choices)
+    pictures = np.random.default_rng(0).uniform(size=(1, 4, 8, 1)).astype(np.float32)
+    one = np.nextafter(np.float32(1), np.float32(2))
+    points = np.array([-one, -1, 1, one], np.float32)
+    grid = np.stack(np.meshgrid(points, points), axis=-1)[np.newaxis]
+    expected = reference.grid_sample(pictures, grid, *choices.values())
+    for ours in (False, True):
+        crops = _answers(file, ours=ours, images=pictures, grid=grid)["crops"]
+        np.testing.assert_allclose(crops, expected, atol=1e-5)
