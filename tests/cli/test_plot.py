@@ -44,7 +44,7 @@ def test_damaged_image_is_passed_over(model_dir, folder, tmp_path):
 def test_model_without_transformer_exception_raised(tmp_path, images):
     inputs = keras.Input((14, 12, 1))
     plain = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)), name="plain")
-    export_model(plain, tmp_path / "model")
+    export_model(plain, tmp_path / "model", input_range=(0, 1))
     np.save(tmp_path / "images.npy", images)
     result = _plot(tmp_path / "model", tmp_path / "images.npy", "--output", tmp_path / "look.png")
     assert result.exit_code == 1

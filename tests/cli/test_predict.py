@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stn_tf.cli.main import main
+from tests.serving import handmade
 from tests.serving.conftest import CLASSES
 
 
@@ -60,8 +61,28 @@ def test_json(model_dir, labelled, good, tmp_path):
         "error_percent": pytest.approx(200 / 9),  # Of the nine whose class is known.
         "model": str(model_dir / "1"),
         "engine": "onnx",
+        "left_out": {},
         "unreadable": [],
     }
+
+
+def test_outputs_that_are_left_out_are_told(tmp_path):
+    model = handmade.regression(tmp_path / "model", handmade.WIDE)
+    np.save(tmp_path / "images.npy", np.zeros((2, 6, 5, 3), np.uint8))
+    result = _predict(model.path, tmp_path / "images.npy", "--output", tmp_path / "rows.csv")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "Left out: `temperature` has no row for each image.\n"
+
+
+def test_map_in_csv_is_refused_in_one_line(tmp_path):
+    model = handmade.dense(tmp_path / "model")
+    np.save(tmp_path / "images.npy", np.zeros((2, 6, 5, 3), np.uint8))
+    result = _predict(model.path, tmp_path / "images.npy", "--output", tmp_path / "rows.csv")
+    _assert_one_line(
+        result,
+        "`map` has shape [6, 5, 2] for each image, and a line of CSV holds numbers and vectors "
+        "only. Write .parquet or .jsonl.",
+    )
 
 
 def test_probabilities(model_dir, good, tmp_path):

@@ -12,6 +12,7 @@ from stn_tf import native
 from stn_tf.errors import ModelError
 from stn_tf.export.inspection.model_file import inspect_model
 from stn_tf.export.inspection.result import FileInspection, Signature
+from tests.serving import handmade
 
 
 def codes(file: FileInspection) -> set[str]:
@@ -231,3 +232,28 @@ def test_subclassed_keras_model(tmp_path):
         (file,) = inspect_model(tmp_path / "model.keras").files
     assert file.parameters == 5 * 3 + 3
     assert file.signatures == ()
+
+
+def test_what_a_model_takes_and_means_is_shown(tmp_path):
+    for make, task, takes, classes in (
+        (handmade.regression, "regression", _NORMALISED, ""),
+        (handmade.multilabel, "multilabel", _BGR, "4"),
+        (handmade.dense, "dense", "float32 [?, ?, ?, 3], NHWC, rgb, 0..1", ""),
+    ):
+        found = inspect_model(make(tmp_path / task).path).provenance
+        assert found["task"] == task
+        assert found["input images"] == takes
+        assert found.get("classes", "") == classes
+    assert (
+        inspect_model(tmp_path / "multilabel").provenance["class names"] == "sky, sea, sand, snow"
+    )
+    unknown = handmade.RGB.model_copy(update={"value_range": None})
+    found = inspect_model(handmade.softmax(tmp_path / "unknown", unknown).path).provenance
+    assert found["input images"] == "float32 [?, 6, 5, 3], NHWC, rgb, range unknown"
+
+
+_NORMALISED = (
+    "float32 [?, 6, 5, 3], NHWC, rgb, 0..1, mean 0.485 0.456 0.406, std 0.229 0.224 0.225, "
+    "center_crop"
+)
+_BGR = "float32 [?, 3, 6, 5], NCHW, bgr, -1..1, letterbox"

@@ -12,6 +12,7 @@ from tritonclient.grpc import model_config_pb2
 
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.triton import write_model_repository
+from tests.serving import handmade
 
 KIND = model_config_pb2.DataType.Value
 
@@ -128,6 +129,22 @@ def test_options(tmp_path):
     assert found.instance_group[0].count == 3
     assert list(found.model_operations.op_library_filename) == ['/opt/"quoted" ä.so']
     assert found.input[0].data_type == KIND("TYPE_FP16")
+
+
+def test_labels_go_to_outputs_by_their_meaning(tmp_path):
+    """The logits of this model are called `class`, its probabilities `shares`."""
+    model = handmade.softmax(tmp_path / "digits" / "1", handmade.RGB)
+    folder = write_model_repository(model.path, tmp_path / "out").parent
+    labels = {output.name: output.label_filename for output in config(folder).output}
+    assert labels == {"class": "labels.txt", "shares": "labels.txt", "index": ""}
+    assert (folder / "labels.txt").read_text("utf-8") == "ant\nbee\ndög\n"
+    model = handmade.regression(tmp_path / "poses" / "1")
+    with pytest.raises(ModelError, match="`temperature` must have the batch as its first"):
+        write_model_repository(model.path, tmp_path / "out")
+    model = handmade.dense(tmp_path / "maps" / "1")
+    found = config(write_model_repository(model.path, tmp_path / "out").parent)
+    assert list(found.input[0].dims) == [-1, -1, 3]
+    assert list(found.output[0].dims) == [-1, -1, 2]
 
 
 def test_batches_of_one_are_not_waited_for(tmp_path):

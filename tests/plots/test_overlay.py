@@ -26,6 +26,23 @@ def test_overlay_draws_the_outline_and_the_grid() -> None:
     assert [axes.texts[0].get_text() for axes in crops_drawn] == ["a  50.0 %", "b  100.0 %  (is a)"]
 
 
+def test_overlay_draws_at_most_four_crops_an_image() -> None:
+    corners = np.zeros((2, 6, 4, 2), np.float32)
+    corners[..., 2:, 1] = 3.0
+    corners[..., 1:3, 0] = np.arange(1, 7)[:, None]
+    crops = np.linspace(0, 1, 12).reshape(2, 6, 1, 1, 1) * np.ones((3, 4, 1))
+    figure = plots.overlay_figure(
+        np.zeros((2, 10, 20, 1)), corners, crops, captions=["$5 a_b", "two"]
+    )
+    assert len(figure.axes) == 2 * (1 + 4)
+    first = figure.axes[0]
+    assert [line.get_xydata()[1, 0] for line in first.lines[::2]] == [1, 2, 3, 4]
+    shown = [axes.images[0].get_array()[0, 0] for axes in figure.axes[6:]]
+    np.testing.assert_allclose(shown, crops[1, :4, 0, 0, 0])
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts == ["\\$5 a_b", "two"]
+
+
 def test_overlay_exception_raised() -> None:
     with pytest.raises(ValueError, match="`images` must hold at least one image"):
         plots.overlay_figure([], np.zeros((0, 4, 2)), [])

@@ -24,7 +24,7 @@ def model() -> keras.Model:
 @pytest.fixture(scope="session")
 def model_dir(tmp_path_factory: pytest.TempPathFactory, model: keras.Model) -> Path:
     out = tmp_path_factory.mktemp("exports") / "small"
-    export_model(model, out, experiment="unit", classes=CLASSES)
+    export_model(model, out, experiment="unit", classes=CLASSES, input_range=(0, 1))
     return out
 
 

@@ -133,7 +133,7 @@ def test_model_without_transformer(tmp_path: Path) -> None:
 
     images = keras.Input((14, 12, 1))
     plain = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
-    export_model(plain, tmp_path)
+    export_model(plain, tmp_path, classes=("a", "b", "c"), input_range=(0, 1))
     batch = np.random.default_rng(0).uniform(size=(2, 14, 12, 1)).astype(np.float32)
     for engine in ("onnx", "saved_model"):
         outputs = load_engine(tmp_path, engine).run(batch)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from stn_tf.errors import DataError, InputError
+from stn_tf.interface import InputSpec
 from stn_tf.serving.jobs import find_inputs, predict
 from stn_tf.serving.models import Engine, load_engine
+from tests.export.conftest import INPUT
 from tests.serving.conftest import CLASSES
-
-SHAPE = (14, 12, 1)
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +24,27 @@ def engine(model_dir: Path) -> Engine:
     return load_engine(model_dir)
 
 
-def test_hidden_files_and_folders_are_no_images(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def spec(engine: Engine) -> InputSpec:
+    return engine.manifest.interface.image
+
+
+def test_hidden_files_and_folders_are_no_images(folder: Path, spec: InputSpec) -> None:
     (folder / "3a.png").unlink()
     (folder / "._0.png").write_bytes(b"what macOS writes beside each file of a foreign disk")
     (folder / "album.png").mkdir()
     (folder / "notes.txt").write_text("no image")
-    found = find_inputs([folder], SHAPE, CLASSES)
+    found = find_inputs([folder], spec, CLASSES)
     assert [path.name for path in found.files] == [f"{index}.png" for index in range(8)]
 
 
 def test_batches_are_full_and_in_order_whatever_the_files(
-    folder: Path, images: np.ndarray, tmp_path: Path
+    folder: Path, images: np.ndarray, tmp_path: Path, spec: InputSpec
 ) -> None:
     np.save(tmp_path / "five.npy", images[:5])
     paths = [folder / "0.png", tmp_path / "five.npy", folder, folder / "7.png"]
     (folder / "7.png").write_bytes((folder / "more" / "7.png").read_bytes())
-    found = find_inputs(paths, SHAPE, CLASSES)
+    found = find_inputs(paths, spec, CLASSES)
     batches = list(found.batches(4))
     # One file, five of an array, then eleven files, one of which (the fifth) is damaged.
     assert [len(batch.images) for batch in batches] == [1, 4, 1, 4, 3, 3]
@@ -165,7 +170,7 @@ def test_labels(engine: Engine, images: np.ndarray, expected: dict, tmp_path: Pa
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_full_disk_exception_raised(engine: Engine, tmp_path: Path, suffix: str) -> None:
     """A limit on the size of files, which the kernel reports as it does a full disk."""
-    many = np.random.default_rng(2).integers(0, 256, (500, *SHAPE)).astype(np.uint8)
+    many = np.random.default_rng(2).integers(0, 256, (500, *INPUT)).astype(np.uint8)
     np.save(tmp_path / "images.npy", many)
     output = tmp_path / f"rows.{suffix}"
     output.write_text("kept")

@@ -96,7 +96,7 @@ def test_formats_hold_the_same(engine: Engine, folder: Path, tmp_path: Path) -> 
 def test_columns_are_in_the_same_order_for_every_engine(
     engine_name: str, folder: Path, tmp_path: Path, two_transformers: keras.Model
 ) -> None:
-    export_model(two_transformers, tmp_path / "model")
+    export_model(two_transformers, tmp_path / "model", classes=("a", "b", "c"), input_range=(0, 1))
     engine = load_engine(tmp_path / "model", engine_name)
     predict(engine, [folder], tmp_path / "rows.jsonl", probabilities=True)
     predict(engine, [folder], tmp_path / "rows.csv")
@@ -151,8 +151,10 @@ WRONG_ARRAYS = {
     ),
     "has shape \\[2, 14, 12, 3\\]": np.zeros((2, 14, 12, 3), np.uint8),
     "its dtype is int64": np.zeros((2, 14, 12, 1), np.int64),
-    "values go from 0 to 2": np.linspace(0, 2, 2 * 14 * 12).reshape(2, 14, 12, 1),
-    "values include NaN": np.full((2, 14, 12, 1), np.nan),
+    "the model's range, but they go from 0 to 2": np.linspace(0, 2, 2 * 14 * 12).reshape(
+        2, 14, 12, 1
+    ),
+    "but they include NaN": np.full((2, 14, 12, 1), np.nan),
     "at least one image": np.zeros((0, 14, 12, 1), np.uint8),
 }
 
@@ -192,7 +194,7 @@ def test_output_of_an_earlier_job_survives_a_failure(engine: Engine, tmp_path: P
     values = np.zeros((9, 14, 12, 1))
     values[-1] = 7.0  # Found when most rows are written.
     np.save(tmp_path / "images.npy", values)
-    with pytest.raises(InputError, match="values go from 7 to 7"):
+    with pytest.raises(InputError, match="they go from 7 to 7"):
         predict(engine, [tmp_path / "images.npy"], output, batch_size=1)
     assert output.read_text() == "kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images.npy", "rows.csv"]

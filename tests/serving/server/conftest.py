@@ -22,6 +22,7 @@ from stn_tf.export import export_model
 from stn_tf.layers import SpatialTransformer
 
 SIZE = (9, 8, 1)
+CLASSES = ("0", "1", "2")
 
 
 def make_model(seed: int) -> keras.Model:
@@ -98,9 +99,8 @@ def served_model() -> keras.Model:
 @pytest.fixture(scope="session")
 def base_path(tmp_path_factory: pytest.TempPathFactory, served_model: keras.Model) -> Path:
     out = tmp_path_factory.mktemp("served") / "small"
-    export_model(served_model, out)
-    export_model(make_model(2), out)
-    export_model(served_model, out)
+    for model in (served_model, make_model(2), served_model):
+        export_model(model, out, classes=CLASSES, input_range=(0, 1))
     return out
 
 
