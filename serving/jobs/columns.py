@@ -119,7 +119,7 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
-def _theta(name: str, outputs: Mapping[str, np.ndarray], corners: str | None) -> Column:
+def _theta(name: str, outputs: Mapping[str, np.ndarray], corners: str) -> Column:
     values = answers.plain(outputs[name])
     crops = outputs[corners].shape[1:-2] if corners in outputs else ()
     if not crops:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -90,7 +91,7 @@ def _run(engine: Engine, images: np.ndarray) -> dict[str, np.ndarray]:
 
 def _captions(
     interface: ModelInterface, outputs: Mapping[str, np.ndarray], labels: np.ndarray
-) -> dict[str, Sequence[str] | np.ndarray | None]:
+) -> dict[str, Any]:
     """What the task says of each image: a class and its probability, labels, or values."""
     picked = answers.chosen(interface, outputs)
     if picked is not None and interface.task != "multilabel":

@@ -17,13 +17,13 @@ class Transformer:
 
     Attributes:
         sampler: Its semantics.
-        theta, corners, crops: Names of outputs; None for one that the model does not give.
+        theta, corners, crops: Names of outputs; empty for one that the model does not give.
     """
 
     sampler: Sampler
-    theta: str | None
-    corners: str | None
-    crops: str | None
+    theta: str
+    corners: str
+    crops: str
 
 
 def transformers(manifest: Manifest) -> list[Transformer]:
@@ -31,7 +31,7 @@ def transformers(manifest: Manifest) -> list[Transformer]:
     named = {kind: manifest.interface.named(kind) for kind in ("theta", "corners", "crops")}
     found = []
     for index, sampler in enumerate(manifest.samplers):
-        names = {k: v[index] if index < len(v) else None for k, v in named.items()}
+        names = {k: v[index] if index < len(v) else "" for k, v in named.items()}
         found.append(Transformer(sampler, **names))
     return found
 

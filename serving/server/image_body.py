@@ -112,9 +112,9 @@ def _told(
 ) -> dict[str, np.ndarray]:
     """What is said of one image: its outputs, the names of classes, and corners in its file."""
     interface, found = manifest.interface, dict(outputs)
-    for transformer in answers.transformers(manifest) if original is not None else ():
+    for transformer in answers.transformers(manifest):
         name = transformer.corners
-        if name in found and transformer.sampler.reads_images:
+        if original is not None and name in found and transformer.sampler.reads_images:
             found[name] = file_pixels(found[name], original, interface.image)
     for name, value in found.items():
         value = answers.plain(value)  # JSON has no float16.

@@ -85,9 +85,9 @@ def _interface_json(manifest: Manifest | None) -> dict[str, Any]:
             {
                 "transform": one.sampler.transform,
                 "reads_images": one.sampler.reads_images,
-                "theta": one.theta,
-                "corners": one.corners,
-                "crops": one.crops,
+                "theta": one.theta or None,
+                "corners": one.corners or None,
+                "crops": one.crops or None,
             }
             for one in found
         ],

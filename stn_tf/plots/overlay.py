@@ -86,7 +86,7 @@ def overlay_figure(
     )  # fmt: skip
     corners = np.asarray(corners)
     if corners.ndim == 3:
-        corners, crops = corners[:, None], [[crop] for crop in crops]
+        corners, crops = corners[:, None], [np.asarray(crop)[None] for crop in crops]
         grids = None if grids is None else np.asarray(grids)[:, None]
     corners, crops = corners[:, :_MOST_CROPS], [several[:_MOST_CROPS] for several in crops]
     grids = None if grids is None else np.asarray(grids)[:, :_MOST_CROPS]

@@ -240,8 +240,8 @@ def embedding(folder: Path, spec: InputSpec = BYTES) -> Handmade:
 
 
 def dense(folder: Path, spec: InputSpec = FREE) -> Handmade:
-    """Two numbers for each pixel of images of any size."""
-    weight = _matrix(2, 3)
+    """Two numbers for each pixel of images of any size: the second is the larger, but in black."""
+    weight = np.abs(_matrix(2, 3)) * np.float32([-1, 1])
     interface = ModelInterface(
         inputs=(spec,), outputs=(_output("map", None, None, None, 2),), task="dense"
     )

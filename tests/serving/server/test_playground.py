@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.serving import handmade
 from tests.serving.server.conftest import Server, start
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -178,6 +179,109 @@ def test_the_curl_command_asks_the_same(page):
     url = f"http://127.0.0.1:{page.server.rest_port}/v1/models/small/versions/3:predict"
     assert command == f"curl -H 'Content-Type: image/png' --data-binary @image.png '{url}'"
     page.wait(lambda: (page.find("#download").get_attribute("href") or "").startswith("blob:"))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory) -> Iterator[Server]:
+    """Models that are no classifiers, each in a folder of versions."""
+    folder = tmp_path_factory.mktemp("others")
+    makers = (
+        *(handmade.regression, handmade.multilabel, handmade.embedding),
+        *(handmade.dense, handmade.several_crops),
+    )
+    models = [make(folder / make.__name__ / "1") for make in makers]
+    found = start(*(model.path.parent for model in models))
+    yield found
+    assert found.stop() == 0
+
+
+def test_what_is_no_class(browser, others):
+    """Numbers, labels, vectors and pictures, each as the server says them of the scene."""
+    server = others
+    page = Page(browser, server)
+    page.wait(lambda: page.find("#model").get_attribute("value") != "")
+
+    def choose(name: str) -> None:
+        script = (
+            "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))"
+        )
+        browser.execute_script(script, page.find("#model"), name)
+        page.draw((-60, -60), (-60, 40), (50, 40))
+
+    def said(name: str, signature: str = ""):
+        query = f"?signature_name={signature}" if signature else ""
+        path = f"/v1/models/{name}:predict{query}"
+        status, found = server.call(path, page.png("#scene"), "image/png")
+        assert status == 200, found
+        return found["predictions"][0]
+
+    choose("regression")
+    row = said("regression")
+    wanted = {"age": row["age"][0], **{f"pose {i}": row["pose"][i] for i in range(3)}}
+
+    def told() -> dict[str, float]:
+        pairs = (text.rsplit(" ", 1) for text in page.scores(1))
+        return {name: float(value) for name, value in pairs}
+
+    page.wait(lambda: told() == pytest.approx({**wanted, "temperature": row["temperature"]}, 1e-4))
+
+    choose("multilabel")
+    row = said("multilabel")
+    names = ("sky", "sea", "sand", "snow")
+    order = np.argsort(-np.array(row["probabilities"]))
+    shown = [f"{names[i]} {100 * row['probabilities'][i]:.1f} %" for i in order]
+    page.wait(lambda: page.scores(1) == shown)
+    script = "return [...document.querySelectorAll('.scores .chosen b:first-of-type')]"
+    script += ".map(b => b.textContent)"
+    assert browser.execute_script(script) == row["labels"]
+
+    choose("embedding")
+    vector = said("embedding")
+
+    def preview() -> list[str]:
+        return page.scores(1)[0].split() if len(page.scores(1)) == 1 else []
+
+    page.wait(lambda: preview()[:1] == ["vector"] and "(8 numbers, length " in page.scores(1)[0])
+    page.wait(lambda: float(preview()[1]) == pytest.approx(vector[0], rel=1e-4))
+    assert not page.find(".pictures").is_displayed()
+
+    choose("dense")
+    assert "any size; this one has 224 " in page.find("#message").text
+    largest = np.argmax(said("dense"), axis=-1)
+    page.wait(lambda: page.browser.find_elements(By.CSS_SELECTOR, ".map") != [])
+    assert page.find(".maps figcaption").text == "map: the largest of 2 channels"
+
+    def regions() -> bool:
+        colours = np.asarray(Image.open(io.BytesIO(page.png(".map"))).convert("RGB"))
+        if colours.shape[:2] != largest.shape:
+            return False
+        first, second = (colours[largest == index] for index in range(2))
+        alone = all((some == some[0]).all() for some in (first, second))
+        return bool(alone and (first[0] != second[0]).any())
+
+    page.wait(regions)
+
+    choose("several_crops")
+    crops = np.concatenate(said("several_crops", "rectify"))
+
+    def seen() -> bool:
+        drawn = np.asarray(Image.open(io.BytesIO(page.png(".crop"))).convert("RGB"))
+        # Two crops stand side by side; their numbers are those of 0..255.
+        if drawn.shape != (3, 10, 3):
+            return False
+        beside = np.concatenate([drawn[:, :5], drawn[:, 5:]])
+        return bool(np.abs(beside - crops).max() <= 1)
+
+    page.wait(seen)
+    look = np.asarray(Image.open(io.BytesIO(page.png(".look"))).convert("RGB")).astype(int)
+    # The upper edges of both halves have a colour of their own.
+    marked = np.abs(look - [255, 92, 122]).max(axis=-1) < 40
+    rows = np.flatnonzero(marked.mean(axis=1) > 0.5)
+    assert rows.min() < 5
+    assert abs(rows.max() - len(look) / 2) < 5
+    assert page.scores(1)[0].startswith("sum ")
+    errors = [entry for entry in page.browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
 
 
 def test_a_server_with_keys(browser, base_path, tmp_path):
