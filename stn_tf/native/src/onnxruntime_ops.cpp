@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arguments.h"
@@ -25,17 +26,30 @@ class SessionThreads final : public Parallel {
  public:
   SessionThreads(const OrtApi* api, const OrtKernelContext* context)
       : api_(api), context_(context) {}
+  SessionThreads(const SessionThreads&) = delete;
+  SessionThreads& operator=(const SessionThreads&) = delete;
+  ~SessionThreads() override {
+    if (failure_ != nullptr) ort::ReleaseStatus::call(api_, failure_);
+  }
   int threads() const override { return 1; }  // Only gradients ask.
   void run(size_t count, void (*work)(void*, size_t), void* context) override {
     if (count == 1) return work(context, 0);
     OrtStatus* status =
         ort::KernelContext_ParallelFor::call(api_, context_, work, count, size_t{0}, context);
-    if (status != nullptr) ort::ReleaseStatus::call(api_, status);
+    if (status == nullptr) return;
+    if (failure_ == nullptr) {
+      failure_ = status;
+    } else {
+      ort::ReleaseStatus::call(api_, status);
+    }
   }
+  // Hands over why work was not done, or null.
+  OrtStatus* take_failure() { return std::exchange(failure_, nullptr); }
 
  private:
   const OrtApi* api_;
   const OrtKernelContext* context_;
+  OrtStatus* failure_ = nullptr;
 };
 
 struct Instance {
@@ -149,6 +163,7 @@ OrtStatus* compute(const Instance& kernel, OrtKernelContext* context) {
   if (status != nullptr) return status;
   SessionThreads threads(api, context);
   error = sample(problem, images, points, output, threads);
+  if (OrtStatus* status = threads.take_failure()) return status;
   return error.empty() ? nullptr : failure(api, kernel.name, error);
 }
 
