@@ -138,7 +138,7 @@ def _cast(spec: InputSpec, values: np.ndarray) -> np.ndarray:
     if not can_cast(values.dtype, wanted):
         raise InputError(
             f"`{spec.name}` must be {spec.dtype}, but it is {values.dtype}. "
-            "Convert it as the model was trained: pixels are no fractions."
+            "Convert it, and scale it as in training."
         )
     return values.astype(wanted, copy=False)
 

@@ -11,6 +11,7 @@ import pytest
 
 from stn_tf.errors import InputError, ModelError
 from stn_tf.serving.models import find_version, load_engine, versions
+from tests.serving import handmade
 
 
 @pytest.mark.parametrize("engine", ["onnx", "saved_model"])
@@ -52,6 +53,66 @@ def test_wrong_shape_exception_raised(model_dir: Path) -> None:
     assert str(raised.value) == (
         "`images` must have shape [N, 14, 12, 1], but it has shape [1, 12, 14, 1]."
     )
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "fits"),
+    [
+        ("RGB", "float64", True),
+        ("RGB", "float16", True),
+        ("RGB", "uint8", False),
+        ("RGB", "int64", False),
+        ("BYTES", "uint8", True),
+        ("BYTES", "float32", False),
+        ("BYTES", "int64", False),  # Not every one of them is a byte.
+        ("BYTES", "bool", True),
+    ],
+)
+def test_types_become_others_only_without_loss(
+    spec: str, given: str, fits: bool, tmp_path: Path
+) -> None:
+    model = handmade.softmax(tmp_path / "model", getattr(handmade, spec))
+    images = np.random.default_rng(0).integers(0, 2, (3, 6, 5, 3)).astype(given)
+    engine = load_engine(model.path)
+    if fits:
+        found = engine.run(images)
+        for name, value in model.truth(images).items():
+            np.testing.assert_allclose(found[name], value, atol=1e-4)
+    else:
+        with pytest.raises(InputError, match=f"`images` must be .*, but it is {given}. Convert"):
+            engine.run(images)
+
+
+def test_any_size_and_no_image_at_all(tmp_path: Path) -> None:
+    engine = load_engine(handmade.dense(tmp_path / "dense").path)
+    assert engine.run(np.zeros((0, 4, 7, 3), np.float32))["map"].shape == (0, 4, 7, 2)
+    with pytest.raises(InputError) as raised:
+        engine.run(np.zeros((1, 4, 7, 1), np.float32))
+    assert str(raised.value) == (
+        "`images` must have shape [N, ?, ?, 3], but it has shape [1, 4, 7, 1]."
+    )
+    engine = load_engine(handmade.regression(tmp_path / "regression").path)
+    empty = engine.run(np.zeros((0, 6, 5, 3), np.float32))
+    assert {name: value.shape for name, value in empty.items()} == {
+        "age": (0, 1), "pose": (0, 3), "temperature": ()
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["onnx", "saved_model"])
+def test_maps_of_images_of_any_size(engine: str, tmp_path: Path) -> None:
+    from stn_tf.export import export_model
+
+    images = keras.Input((None, None, 3), name="photos")
+    maps = keras.layers.Conv2D(2, 3, padding="same", name="maps")(images)
+    model = keras.Model(images, maps)
+    export_model(model, tmp_path, task="dense", input_range=(0, 255))
+    loaded = load_engine(tmp_path, engine)
+    for shape in ((2, 7, 9, 3), (1, 12, 5, 3), (0, 4, 4, 3)):
+        batch = np.random.default_rng(1).uniform(0, 255, shape).astype(np.float32)
+        (found,) = loaded.run(batch).values()
+        assert found.shape == (*shape[:3], 2)
+        if len(batch):
+            np.testing.assert_allclose(found, model(batch), atol=2e-2, rtol=1e-4)
 
 
 def test_highest_version_is_found(model_dir: Path, tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from PIL import Image
 
 from stn_tf.data.image_file import read_image
 from stn_tf.errors import ModelError
+from stn_tf.interface import numpy_dtype
 from stn_tf.serving.models.saved_model_servable import read_signatures
 from stn_tf.serving.models.servable import load_servable
 from stn_tf.serving.protocol.signature import CLASSIFY, PREDICT, REGRESS, TensorSpec
 from stn_tf.serving.protocol.status import Status
+from tests.serving import handmade
 
 ENGINES = ("onnx", "saved_model")
 
@@ -146,6 +148,18 @@ def test_onnx_strings(tmp_path: Path) -> None:
     assert list(servable.run("serving_default", {"x": texts})["y"]) == ["dög".encode(), b""]
     with pytest.raises(Status, match="must hold UTF-8"):
         servable.run("serving_default", {"x": as_objects([b"\xff"])})
+
+
+def test_onnx_bfloat16(tmp_path: Path) -> None:
+    """ONNX Runtime itself neither takes nor gives it as an array."""
+    spec = handmade.RGB.model_copy(update={"dtype": "bfloat16"})
+    output = handmade.OutputSpec(name="same", dtype="bfloat16", shape=spec.shape)
+    interface = handmade.ModelInterface(inputs=(spec,), outputs=(output,), task="none")
+    path = handmade.write(tmp_path / "1", interface, "same = Identity(images)")
+    values = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype(numpy_dtype("bfloat16"))
+    found = load_servable(path).run("serving_default", {"images": values})["same"]
+    assert found.dtype == values.dtype
+    assert found.tobytes() == values.tobytes()
 
 
 @pytest.mark.parametrize("location", ["../outside.bin", "/outside.bin", "link.bin"])
