@@ -120,7 +120,8 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
 
 def _call(model: keras.Model, inputs: Any) -> tuple[Any, list[Transformation]]:
     # What is exported holds stock operations, whatever the user computes with.
-    with native_sampler(False), record_transformations() as records:
+    # The scope, because a model of a class `_Mine` has a name that no graph's outermost may have.
+    with native_sampler(False), record_transformations() as records, tf.name_scope("network"):
         output = model(inputs, training=False)
     return output, records
 
