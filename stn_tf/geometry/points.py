@@ -77,16 +77,17 @@ def weighted_sums(weights: Points, values: tf.Tensor) -> list[tf.Tensor]:
 
     Sums of products, as in `affine_map`: a graphics card multiplies matrices with 10 bits.
     """
-    columns = [coordinate(weights, index, values.dtype) for index in range(weights.shape[1])]
-    return [
-        tf.add_n(
-            [
-                value[..., tf.newaxis] * column
-                for value, column in zip(tf.unstack(plane, axis=-1), columns, strict=True)
-            ]
-        )
-        for plane in tf.unstack(values, axis=-1)
-    ]
+    count, terms = weights.shape
+    columns = [coordinate(weights, index, values.dtype) for index in range(terms)]
+    turned = tf.linalg.matrix_transpose(values)
+    # Two dimensions: TensorFlow broadcasts more of them slowly.
+    factors = tf.unstack(tf.reshape(turned, [-1, terms]), axis=1)
+    pairs = zip(factors, columns, strict=True)
+    total = tf.add_n([factor[:, tf.newaxis] * column for factor, column in pairs])
+    known = tf.shape(weights)[:1] if count is None else [count]
+    sums = tf.reshape(total, tf.concat([tf.shape(turned)[:-1], known], axis=0))
+    sums.set_shape([*turned.shape[:-1], count])
+    return list(tf.unstack(sums, axis=-2))
 
 
 def matrix_product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
