@@ -163,7 +163,10 @@ def check(model: onnx_format.ModelProto, samplers: int) -> None:
         onnx_format.checker.check_model(model, full_check=True)
         onnx_format.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     except Exception as error:  # Two kinds, which share no base class.
-        raise ExportError(f"The ONNX file is not valid: {_one_line(error)}") from error
+        reason = _one_line(error)
+        # tf2onnx 1.17 mixes it with float32, and ONNX lacks it here and there.
+        cure = " Use the policy float32 in place of bfloat16." if "bfloat16" in reason else ""
+        raise ExportError(f"The ONNX file is not valid: {reason}.{cure}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -307,3 +307,15 @@ def test_bicubic_border_knows_which_side_of_the_edge_a_point_is_on(align_corners
     for ours in (False, True):
         crops = _answers(file, ours=ours, images=pictures, grid=grid)["crops"]
         np.testing.assert_allclose(crops, expected, atol=1e-5)
+
+
+def test_bfloat16_layers_are_refused_with_the_cure():
+    images = keras.Input((6, 6, 1))
+    features = keras.layers.Flatten()(keras.layers.Conv2D(2, 3, dtype="mixed_bfloat16")(images))
+    model = keras.Model(images, keras.layers.Dense(3)(features))
+    function = tf.function(
+        lambda images: model(images), [tf.TensorSpec([None, 6, 6, 1])], autograph=False
+    )
+    with pytest.raises(ExportError, match=r"bfloat16.* Use the policy float32") as error:
+        convert(function.get_concrete_function(), ["images"], ["logits"])
+    assert "\n" not in str(error.value)
