@@ -44,6 +44,11 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
             not fit.
     """
     declared = declared or Declaration()
+    if not re.match("[A-Za-z0-9.]", model.name):
+        raise ExportError(
+            f"The model's name must begin with a letter or a digit, as graphs of TensorFlow have "
+            f"it, but it is {model.name!r}. Give it another: super().__init__(name=...)."
+        )
     found, pack = _inputs(model, declared)
     specs = named_specs(found, declared)
     traced: list[Transformation] = []
@@ -120,8 +125,7 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
 
 def _call(model: keras.Model, inputs: Any) -> tuple[Any, list[Transformation]]:
     # What is exported holds stock operations, whatever the user computes with.
-    # The scope, because a model of a class `_Mine` has a name that no graph's outermost may have.
-    with native_sampler(False), record_transformations() as records, tf.name_scope("network"):
+    with native_sampler(False), record_transformations() as records:
         output = model(inputs, training=False)
     return output, records
 

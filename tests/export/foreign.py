@@ -74,9 +74,7 @@ def _images(*shape: int | None, **options: Any) -> keras.KerasTensor:
 
 def _dense(count: int, activation: str | None = None, **options: Any) -> keras.Model:
     images = _images()
-    return keras.Model(
-        images, layers.Dense(count, activation, **options)(layers.Flatten()(images))
-    )
+    return keras.Model(images, layers.Dense(count, activation, **options)(layers.Flatten()(images)))
 
 
 def _head(features: Callable[[Any], Any], count: int = 3, **options: Any) -> keras.Model:
@@ -101,7 +99,7 @@ def _ops_softmax() -> keras.Model:
     return keras.Model(images, ops.softmax(layers.Dense(5)(layers.Flatten()(images))))
 
 
-class _Subclassed(keras.Model):
+class Subclassed(keras.Model):
     def __init__(self) -> None:
         super().__init__()
         self.flatten, self.dense = layers.Flatten(), layers.Dense(4)
@@ -111,18 +109,18 @@ class _Subclassed(keras.Model):
 
 
 def _subclassed() -> keras.Model:
-    model = _Subclassed()
+    model = Subclassed()
     model(np.zeros((1, 12, 10, 3), np.float32))
     return model
 
 
-class _Mean(keras.Model):
+class Mean(keras.Model):
     def call(self, images: Any) -> Any:
         return ops.mean(images * 3.0)
 
 
 def _scalar() -> keras.Model:
-    model = _Mean()
+    model = Mean()
     model(np.zeros((1, 12, 10, 3), np.float32))
     return model
 
@@ -172,9 +170,7 @@ def _flattened() -> keras.Model:
 def _own_theta() -> keras.Model:
     images = _images()
     crops, theta = _transformer((8, 8), return_theta=True)(images)
-    return keras.Model(
-        images, {"scores": layers.Dense(3)(layers.Flatten()(crops)), "theta": theta}
-    )
+    return keras.Model(images, {"scores": layers.Dense(3)(layers.Flatten()(crops)), "theta": theta})
 
 
 def _channels_first() -> keras.Model:

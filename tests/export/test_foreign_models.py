@@ -129,16 +129,16 @@ def test_derived_outputs_follow_from_the_model(exported: Exported) -> None:
         np.testing.assert_array_equal(found["class"], own.argmax(axis=1))
 
 
-def test_predict_says_what_the_model_says_of_the_pixels(
-    exported: Exported, tmp_path: Path
-) -> None:
+def test_predict_says_what_the_model_says_of_the_pixels(exported: Exported, tmp_path: Path) -> None:
     interface = exported.result.manifest.interface
     if not interface.takes_images or interface.inputs[0].shape[0] is not None:
         pytest.skip("takes no image files")
     if any(spec.shape[:1] != (None,) for spec in interface.outputs):
         pytest.skip("says nothing image by image")
     spec = interface.image
-    height, width = (length or fallback for length, fallback in zip(spec.size, (21, 34), strict=True))
+    height, width = (
+        length or fallback for length, fallback in zip(spec.size, (21, 34), strict=True)
+    )
     pixels = np.random.default_rng(8).integers(0, 256, (height, width, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     output = tmp_path / "rows.jsonl"
@@ -146,7 +146,8 @@ def test_predict_says_what_the_model_says_of_the_pixels(
     predict(engine, [tmp_path / "photo.png"], output, probabilities=interface.task != "dense")
     (row,) = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     expected = {
-        name: value[0] for name, value in exported.own({spec.name: _as_taken(exported, pixels)}).items()
+        name: value[0]
+        for name, value in exported.own({spec.name: _as_taken(exported, pixels)}).items()
     }
     first = expected[exported.foreign.outputs[0]]
     if interface.task in ("classification", "binary", "multilabel"):
