@@ -29,8 +29,10 @@ def measure(
         None for a model without classes, or of one batch size.
     """
     chosen = network.interface.named("class")
-    if not chosen or network.head.source is None or any(
-        spec.shape[:1] != (None,) for spec in network.interface.inputs
+    if (
+        not chosen
+        or network.head.source is None
+        or any(spec.shape[:1] != (None,) for spec in network.interface.inputs)
     ):
         return None
     run = onnx_runtime(file.SerializeToString())
@@ -68,5 +70,3 @@ def _batches(feeds: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str, n
     count = len(next(iter(feeds.values())))
     for start in range(0, count, size):
         yield {name: values[start : start + size] for name, values in feeds.items()}
-
-

@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stn_tf.errors import ExportError
-from stn_tf.interface import RESIZES, TASKS, InputSpec, ModelInterface, words
+from stn_tf.interface import RESIZES, TASKS, InputSpec, Meaning, ModelInterface, words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Declaration:
         resize: How images of another size are fitted, one of `stn_tf.interface.RESIZES`.
         crop_pct, pad_value, interpolation, antialias: Further parts of the fitting, as in
             `stn_tf.interface.InputSpec`.
+        meanings: Of the model's own outputs, what some of them are, by name.
 
     Raises:
         ExportError: If one of them cannot be.
@@ -41,6 +42,7 @@ class Declaration:
     pad_value: float | None = None
     interpolation: str | None = None
     antialias: bool | None = None
+    meanings: Mapping[str, Meaning] | None = None
 
     def __post_init__(self) -> None:
         for argument, choices in (("task", TASKS), ("resize", RESIZES)):
@@ -85,7 +87,7 @@ class Declaration:
 
     @classmethod
     def of(cls, interface: ModelInterface) -> "Declaration":
-        """Returns what a run declares of its network."""
+        """Returns what a run, or an export, declares of its network of one input."""
         (spec,) = interface.inputs
         return cls(
             task=interface.task,
@@ -93,14 +95,26 @@ class Declaration:
             input_range=spec.value_range,
             input_mean=spec.mean,
             input_std=spec.std,
-            input_shape=spec.shape[1:],
+            input_shape=spec.shape[1:] if spec.layout else None,
             color_space=spec.color_space,
             resize=spec.resize,
             crop_pct=spec.crop_pct,
             pad_value=spec.pad_value,
             interpolation=spec.interpolation,
             antialias=spec.antialias,
+            meanings={output.name: output.meaning for output in interface.outputs},
         )
+
+    def over(self, other: "Declaration") -> "Declaration":
+        """Returns what is declared here, and what another declares of the rest.
+
+        Another task has other classes and meanings than those that are known.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        given = {name: value for name, value in fields.items() if value is not None}
+        if self.task is not None and self.task != other.task:
+            other = dataclasses.replace(other, classes=None, meanings=None)
+        return dataclasses.replace(other, **given)
 
     def fill(self, spec: InputSpec) -> InputSpec:
         """Returns an image input with what is declared of it.

@@ -110,9 +110,7 @@ def made_up_tensors(specs: Mapping[str, tf.TensorSpec], count: int) -> dict[str,
         shape = None if spec.shape.rank is None else tuple(spec.shape)
         if shape is None:
             raise ExportError(f"The input `{name}` must have a known rank. Give examples of it.")
-        found[name] = _made_up(
-            InputSpec(name=name, dtype=spec.dtype.name, shape=shape), count, rng
-        )
+        found[name] = _made_up(InputSpec(name=name, dtype=spec.dtype.name, shape=shape), count, rng)
     return found
 
 
@@ -155,9 +153,7 @@ def _from_unit(spec: InputSpec, unit: np.ndarray) -> np.ndarray:
 
 
 def _hard(spec: InputSpec, images: np.ndarray) -> np.ndarray:
-    low, high = spec.limits or (
-        (0.0, 255.0) if images.dtype.kind in "iu" else (0.0, 1.0)
-    )
+    low, high = spec.limits or ((0.0, 255.0) if images.dtype.kind in "iu" else (0.0, 1.0))
     last = spec.layout in ("NHWC", "NDHWC")
     shape = images.shape[1:] if last else (*images.shape[2:], images.shape[1])
     first = (images[0] if last else np.moveaxis(images[0], 0, -1)).astype(np.float64)
@@ -269,9 +265,7 @@ def _found(paths: Sequence[Path]) -> list[Path]:
             raise DataError(f"`{path}` does not exist. Give image files, folders or arrays.")
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         wanted = SUFFIXES if path.is_dir() else {*SUFFIXES, ".npy", ".npz", path.suffix.lower()}
-        found += [
-            p for p in inside if p.suffix.lower() in wanted and not p.name.startswith(".")
-        ]
+        found += [p for p in inside if p.suffix.lower() in wanted and not p.name.startswith(".")]
     return found
 
 
@@ -280,7 +274,7 @@ def _read(interface: ModelInterface, path: Path) -> dict[str, np.ndarray]:
     if path.suffix.lower() == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             if set(names) <= set(arrays.files):
-                return {name: arrays[name] for name in names}
+                return checked(interface, {name: arrays[name] for name in names})
             key = next((k for k in ("images", "x") if k in arrays.files), arrays.files[0])
             return checked(interface, arrays[key])
     if path.suffix.lower() == ".npy":

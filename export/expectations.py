@@ -64,7 +64,9 @@ def expect_case(network: Network, case: Case) -> Expectation:
     shaky = set()
     if network.ties is not None:
         steady &= ~network.ties(case.feeds)
-    untold = network.ties is None and any(s.semantics.kernel == "nearest" for s in network.samplings)
+    untold = network.ties is None and any(
+        s.semantics.kernel == "nearest" for s in network.samplings
+    )
     if untold or not case.real:
         moved = network.truth(_moved(network.interface, case.feeds))
         for name, expected in answers.items():

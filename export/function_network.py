@@ -1,4 +1,4 @@
-"""A TensorFlow function as a network to be exported: a `tf.function`, or a signature of a SavedModel."""
+"""A TensorFlow function as a network to be exported: of Python, or a signature of a SavedModel."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +12,7 @@ from stn_tf.export.declaration import Declaration
 from stn_tf.export.graph_facts import GraphFacts
 from stn_tf.export.heads import Own, decide
 from stn_tf.export.input_specs import describe, named_specs
+from stn_tf.export.manifest import MANIFEST_FILE, read_manifest
 from stn_tf.export.network import Feeds, Network, Tensors, single, single_array
 from stn_tf.export.sampler_nodes import ConcreteFunction, samplings_in
 from stn_tf.export.xla import without_xla
@@ -77,6 +78,11 @@ def load_saved_network(
             f"but it is {signature!r}. Choose one with --signature."
         )
     function = signatures.pop(signature)
+    declared = declared or Declaration()
+    if signature == DEFAULT and (Path(folder) / MANIFEST_FILE).is_file():
+        interface = read_manifest(Path(folder)).interface
+        if len(interface.inputs) == 1:  # It knows more than a SavedModel can say.
+            declared = declared.over(Declaration.of(interface))
     notes = []
     if signatures.pop(DEFAULT, None) is not None:
         notes.append(
@@ -98,7 +104,7 @@ def load_saved_network(
         function,
         found,
         call,
-        declared or Declaration(),
+        declared,
         owner=loaded,
         others=signatures,
         notes=tuple(notes),

@@ -63,6 +63,7 @@ class Head:
         logits, probabilities, classes: What derived outputs are called; None for those that are
             not made.
         notes: What was decided for the user, a line each.
+        meanings: What some of the model's own outputs are said to be.
     """
 
     task: str
@@ -74,10 +75,11 @@ class Head:
     probabilities: str | None = None
     classes: str | None = None
     notes: tuple[str, ...] = ()
+    meanings: Mapping[str, Meaning] = dataclasses.field(default_factory=dict)
 
     def outputs(self, own: Sequence[Own]) -> tuple[OutputSpec, ...]:
         """Returns the specifications of the model's own outputs and of those derived."""
-        meanings: dict[str, Meaning] = {}
+        meanings: dict[str, Meaning] = dict(self.meanings)
         if self.source == LOGITS and not self.activated:
             meanings[LOGITS] = "logits"
         if self.source == PROBABILITIES and self.activated and self.task != "binary":
@@ -90,7 +92,9 @@ class Head:
             for name, o in zip(self.own, own, strict=True)
         ]
         count = len(self.class_names)
-        batch = next((o.shape[:1] for n, o in zip(self.own, own, strict=True) if n == self.source), ())
+        batch = next(
+            (o.shape[:1] for n, o in zip(self.own, own, strict=True) if n == self.source), ()
+        )
         if self.logits:
             found.append(_derived(self.logits, "float32", (*batch, count), "logits"))
         if self.probabilities:
@@ -113,7 +117,9 @@ class Head:
             probabilities = values
             classes = tf.argmax(values, axis=-1, output_type=tf.int64)
         else:
-            probabilities = tf.sigmoid(values) if self.task == "multilabel" else tf.nn.softmax(values)
+            probabilities = (
+                tf.sigmoid(values) if self.task == "multilabel" else tf.nn.softmax(values)
+            )
             # Of the logits: two probabilities may round to the same number.
             classes = tf.argmax(values, axis=-1, output_type=tf.int64)
         found = {}
@@ -184,7 +190,13 @@ def decide(own: Sequence[Own], declared: Declaration) -> Head:
                 f"{len(declared.classes)}."
             )
         _check_fits(own, task)
-        return Head(task, (), _own_names(own, {}), notes=tuple(filter(None, notes)))
+        return Head(
+            task,
+            (),
+            _own_names(own, {}),
+            notes=tuple(filter(None, notes)),
+            meanings=declared.meanings or {},
+        )
     if which is None:
         raise ExportError(_no_fit(own, task))
     source = own[which]
@@ -224,6 +236,7 @@ def decide(own: Sequence[Own], declared: Declaration) -> Head:
         free(PROBABILITIES),
         free(CLASS) if task != "multilabel" else None,
         tuple(filter(None, notes)),
+        declared.meanings or {},
     )
 
 
@@ -337,5 +350,3 @@ def _derived(name: str, dtype: str, shape: tuple[int | None, ...], meaning: Mean
 def _sigmoid(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         return np.asarray(1.0 / (1.0 + np.exp(-values)))
-
-

@@ -59,9 +59,7 @@ def named_specs(
                 name += "_"
         specs[name] = tf.TensorSpec(shape, dtype, name)
     if len(specs) != len(found):
-        raise ExportError(
-            f"The inputs must have different names, but they are {', '.join(specs)}."
-        )
+        raise ExportError(f"The inputs must have different names, but they are {', '.join(specs)}.")
     return specs
 
 
@@ -106,9 +104,7 @@ def _describe(name: str, spec: tf.TensorSpec) -> InputSpec:
     if rank not in (4, 5) or not (spec.dtype.is_floating or spec.dtype == tf.uint8):
         return InputSpec(name=name, dtype=dtype, shape=shape)
     first, last = shape[1] in (1, 3, 4), shape[-1] in (1, 3, 4)
-    channels_first = first and (
-        not last or keras.config.image_data_format() == "channels_first"
-    )
+    channels_first = first and (not last or keras.config.image_data_format() == "channels_first")
     layout = {4: "NHWC", 5: "NDHWC"}[rank]
     if channels_first:
         layout = {4: "NCHW", 5: "NCDHW"}[rank]

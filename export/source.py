@@ -16,9 +16,7 @@ from stn_tf.export.network import Network
 Source: TypeAlias = "keras.Model | Network | str | PathLike[str] | Any"
 
 
-def load_network(
-    source: Source, *, signature: str = DEFAULT, **declared: Any
-) -> Network:
+def load_network(source: Source, *, signature: str = DEFAULT, **declared: Any) -> Network:
     """Returns what is to be exported, from wherever it is.
 
     Args:

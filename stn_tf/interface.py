@@ -277,8 +277,11 @@ class ModelInterface(_Frozen):
                 order = np.argsort(-row, kind="stable")
                 picked.append([int(i) for i in order if row[i] >= THRESHOLD])
             return picked
-        (name,) = self.named("class")[:1]
-        return [[int(index)] for index in outputs[name]]
+        if self.named("class"):
+            return [[int(index)] for index in outputs[self.named("class")[0]]]
+        # The model has an output of its own by the name of `class`.
+        (scores,) = (*self.named("probabilities"), *self.named("logits"))[:1]
+        return [[int(index)] for index in np.argmax(outputs[scores], axis=-1)]
 
 
 def words(shape: Sequence[int | None]) -> str:
