@@ -26,13 +26,17 @@ def load_saved_model(version_dir: Path) -> Any:
     return tf.saved_model.load(str(version_dir))
 
 
-def saved_model(loaded: Any) -> Answers:
-    """Returns what a SavedModel says in a signature; in the default one, what its transformers do
-    too.
+def saved_model(loaded: Any, *, looks: bool) -> Answers:
+    """Returns what a SavedModel says in a signature.
+
+    Args:
+        loaded: The SavedModel.
+        looks: Whether `localize` and `rectify` tell of the default signature's transformers, and
+            are asked with it; they may be signatures of a user's own.
     """
 
     def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
-        together = (DEFAULT, *_LOOKING) if signature == DEFAULT else (signature,)
+        together = (DEFAULT, *_LOOKING) if looks and signature == DEFAULT else (signature,)
         outputs: dict[str, np.ndarray] = {}
         for name in together:
             function = loaded.signatures.get(name) if name in loaded.signatures else None

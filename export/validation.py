@@ -79,7 +79,8 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
     available = onnxruntime.get_available_providers()
     manifest = read_manifest(folder)
     expectations = read_expectations(folder / EXPECTATIONS_FILE)
-    files: dict[str, Answers] = {"saved_model": saved_model(load_saved_model(folder))}
+    loaded = load_saved_model(folder)
+    files: dict[str, Answers] = {"saved_model": saved_model(loaded, looks=bool(manifest.samplers))}
     model = load_onnx(folder / ONNX_FILE)
     files |= onnx_runtimes(model)
     session = _session(model, provider)

@@ -195,7 +195,7 @@ def export_model(
     with new_version(out) as version:
         with _writing(out):
             signatures = saved_model(network, version.path, xla=options.xla)
-            if BYTES_SIGNATURE in signatures:
+            if network.interface.takes_images:
                 say(DIFFERENCES)
             file = onnx(network, version.path / ONNX_FILE, options=options.onnx, metadata=metadata)
             if options.precision == "float16":
