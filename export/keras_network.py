@@ -19,6 +19,7 @@ from stn_tf.export.network import LOOKS, Feeds, Network, Tensors, look_names, si
 from stn_tf.export.sampler_nodes import samplings_in
 from stn_tf.export.xla import without_xla
 from stn_tf.geometry import corners_pixels
+from stn_tf.geometry.families import is_ours
 from stn_tf.interface import InputSpec, Meaning, ModelInterface, OutputSpec
 from stn_tf.layers import Transformation, record_transformations
 from stn_tf.sampling import native_sampler
@@ -280,8 +281,11 @@ def _sampler(record: Transformation, inputs: Sequence[InputSpec]) -> Sampler:
     dimensions = layer.transform.dimensions
     size = tuple(record.images.shape[1:-1])
     reads = len(inputs) == 1 and inputs[0].is_image and size == inputs[0].size
+    family = type(layer.transform)
+    ours = is_ours(layer.transform)
     return Sampler(
-        transform=layer.transform.name,
+        # A family of the user's own may have a name of ours.
+        transform=layer.transform.name if ours else f"{family.__module__}.{family.__qualname__}",
         options=layer.transform.options(),
         kernel=layer.kernel,
         padding=layer.padding,

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # In a checkout `export/`, `serving/` and `cli/` stand beside `stn_tf/`; installed, inside it.
 _CHECKOUT = Path(__file__).parent.parent
