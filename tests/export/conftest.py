@@ -97,6 +97,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, images: np.ndarray) -> Ex
         images=images,
         experiment="unit",
         classes=["ant", "bee", "cat", "dög"],
+        input_range=(0, 1),
         error_percent=12.5,
     )
     return Exported(model, out, result)

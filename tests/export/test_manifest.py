@@ -43,9 +43,13 @@ def test_unknown_keys_of_a_later_version_are_ignored(exported, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not a manifest of format 1: the whole file: Invalid JSON"),
-        ('{"format": 2}', "is not a manifest of format 1: format: "),
-        ("[]", "is not a manifest of format 1: the whole file: "),
+        ("", "is not a manifest that this version reads: Expecting value"),
+        ('{"format": 3}', "is not a manifest of format 2: format: "),
+        ('{"format": 2}', "is not a manifest of format 2: experiment: Field required"),
+        ('{"format": 1}', "is not a manifest that this version reads: 'signatures'"),
+        ('{"format": 1, "signatures": 5}', "is not a manifest that this version reads: "),
+        ('{"format": 1, "inputs": []}', "is not a manifest that this version reads: "),
+        ("[]", "is not a manifest of format 2: the whole file: "),
     ],
 )
 def test_damaged_manifest(text, message, tmp_path):

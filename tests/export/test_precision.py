@@ -1,16 +1,20 @@
 """Files in float16 and int8: what they cost is measured, and what must stay float32 does."""
 
+import keras
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
-from stn_tf.errors import ExportError
+from stn_tf.errors import ExportError, ParityError
 from stn_tf.export import ExportOptions, OnnxOptions, export_model, onnx_form
+from stn_tf.export.onnx_runtimes import onnx_runtime
+from stn_tf.export.validation import validate
 
 
 def _export(exported, images, out, precision, **options):
     choices = ExportOptions(precision=precision, max_accuracy_drop=options.pop("drop", 100.0))
+    options.setdefault("task", "classification")
     return export_model(exported.model, out, images=images, options=choices, **options)
 
 
@@ -59,7 +63,7 @@ def test_points_are_never_rounded_to_float16(form, exported, images, tmp_path):
             continue
         seen += 1
         assert types[name] != onnx.TensorProto.FLOAT16, name
-        if node.op_type not in ("Gemm", "MatMul"):
+        if node.op_type not in ("Conv", "Gemm", "MatMul"):
             waiting.extend(node.input)
     assert seen >= 2
 
@@ -70,9 +74,9 @@ def test_float16_keeps_theta_and_the_sampler(exported, images, tmp_path):
     types = _types(model)
     (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
     assert {types[name] for name in sampler.input} == {onnx.TensorProto.FLOAT}
-    weights = [tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4]
-    assert weights
-    assert set(weights) == {onnx.TensorProto.FLOAT16}
+    # Of the logits: 8 x 9 pixels for 4 classes.
+    weights = [t.data_type for t in model.graph.initializer if list(t.dims) == [72, 4]]
+    assert weights == [onnx.TensorProto.FLOAT16]
 
 
 def test_int8_keeps_the_localisation(exported, images, tmp_path):
@@ -111,13 +115,40 @@ def test_error_is_of_the_true_labels(exported, images, tmp_path):
     assert accuracy.error_percent == 100.0
 
 
-def test_what_is_no_classifier_has_no_accuracy(tmp_path):
-    import keras
-
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_what_is_no_classifier_is_compared_all_the_same(precision, tmp_path):
+    keras.utils.set_random_seed(6)
     images = keras.Input((6, 6, 1))
-    model = keras.Model(images, keras.layers.Conv2D(2, 3)(images))
-    with pytest.raises(ExportError, match="`precision` must be float32 for a model that is no"):
-        export_model(model, tmp_path / "out", options=ExportOptions(precision="int8"))
+    maps = keras.layers.Conv2D(4, 3, activation="relu")(images)
+    model = keras.Model(images, keras.layers.Conv2D(2, 3)(maps))
+    values = np.random.default_rng(2).uniform(size=(10, 6, 6, 1)).astype(np.float32)
+    options = ExportOptions(precision=precision)
+    result = export_model(model, tmp_path / "out", images=values, options=options)
+    assert result.manifest.accuracy is None
+    assert validate(result.version_dir).passed
+    file = (result.version_dir / "model.onnx").read_bytes()
+    (answers,) = onnx_runtime(file)({"images": values}).values()
+    expected = model(values).numpy()
+    difference = np.abs(answers - expected).max() / np.abs(expected).max()
+    assert 0 < difference < (0.01 if precision == "float16" else 0.1)
+    # What the file is off by is what the record says.
+    rows = [r for r in result.manifest.parity if r.candidate == "onnx_runtime"]
+    assert {r.case for r in rows} == {f"real images, batch {n}" for n in (1, 2, 7)}
+    assert all(0 < r.largest_difference <= r.tolerance for r in rows)
+
+
+def test_files_of_less_precision_that_are_too_far_off_are_refused(exported, images, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ParityError, match=r"^`logits` of onnx_runtime.* Nothing was written\.$"):
+        _export(exported, images, out, "int8", tolerance=1e-4)
+    assert not out.exists()
+
+
+def test_int8_needs_images_to_be_calibrated_with(exported, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ExportError, match=r"`precision` int8 needs real images, .* --images"):
+        _export(exported, None, out, "int8")
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("form", ["standard", "custom"])
@@ -125,5 +156,6 @@ def test_every_form_has_every_precision(form, exported, images, tmp_path):
     options = ExportOptions(
         onnx=OnnxOptions(sampler=form), precision="float16", max_accuracy_drop=100.0
     )
-    result = export_model(exported.model, tmp_path, images=images, options=options)
+    declared = {"task": "classification"}
+    result = export_model(exported.model, tmp_path, images=images, options=options, **declared)
     assert result.manifest.accuracy.largest_difference < 0.02

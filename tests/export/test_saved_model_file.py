@@ -13,6 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
 from stn_tf.export import saved_model
+from stn_tf.export.saved_model_file import check_stock
 from stn_tf.layers import record_transformations
 
 _STOCK = """
@@ -127,7 +128,14 @@ def test_bytes_are_decoded_and_letterboxed(exported):
 def test_channels_that_no_image_file_has(tmp_path):
     images = keras.Input((6, 6, 2))
     model = keras.Model(images, keras.layers.Dense(3)(keras.layers.Flatten()(images)))
-    assert set(saved_model(model, tmp_path / "out")) == {"serving_default"}
+    signatures = saved_model(model, tmp_path / "out", task="classification", input_range=(0, 1))
+    outputs = ("output", "probabilities", "class")
+    assert signatures == {"serving_default": outputs}
+
+
+def test_images_of_which_nobody_knows_the_range(classifier, tmp_path):
+    signatures = saved_model(classifier(), tmp_path / "out", classes=["a", "b", "c", "d"])
+    assert set(signatures) == {"serving_default", "localize", "rectify"}
 
 
 class _Python(keras.layers.Layer):
@@ -135,17 +143,43 @@ class _Python(keras.layers.Layer):
         return tf.ensure_shape(tf.numpy_function(np.abs, [features], tf.float32), features.shape)
 
 
-class _Compiled(keras.layers.Layer):
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        return tf.function(tf.nn.relu, jit_compile=True)(features)
-
-
-@pytest.mark.parametrize(
-    ("layer", "message"), [(_Python, "not have: PyFunc"), (_Compiled, "uses `jit_compile=True`")]
-)
-def test_what_serving_lacks_is_refused(layer, message, tmp_path):
+def test_what_serving_lacks_is_refused(tmp_path):
     images = keras.Input((6, 6, 1))
     features = keras.layers.Flatten()(images)
-    model = keras.Model(images, keras.layers.Dense(3)(layer()(features)))
-    with pytest.raises(ExportError, match=message):
+    model = keras.Model(images, keras.layers.Dense(3)(_Python()(features)))
+    with pytest.raises(ExportError, match="not have: PyFunc"):
         saved_model(model, tmp_path / "out")
+
+
+@tf.function(jit_compile=True)
+def _compiled(features: tf.Tensor) -> tf.Tensor:
+    return tf.nn.relu(features) * 2.0
+
+
+class _Compiled(keras.layers.Layer):
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        return _compiled(features)
+
+
+def test_what_xla_compiled_is_exported_without_it(tmp_path):
+    images = keras.Input((6, 6, 1))
+    features = _Compiled()(keras.layers.Flatten()(images))
+    model = keras.Model(images, keras.layers.Dense(3)(features))
+    saved_model(model, tmp_path / "out")
+    assert b"_XlaMustCompile" not in (tmp_path / "out" / "saved_model.pb").read_bytes()
+    values = np.random.default_rng(1).normal(size=(3, 6, 6, 1)).astype(np.float32)
+    signature = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
+    found = signature(images=tf.constant(values))["output"]
+    kernel, bias = model.layers[-1].get_weights()
+    expected = 2.0 * np.maximum(values.reshape(3, 36), 0.0).astype(np.float64) @ kernel + bias
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, model(values), atol=1e-5)
+
+
+def test_a_file_that_must_be_compiled_is_found(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec([None, 3], name="x")
+    module.answer = tf.function(lambda x: {"y": _compiled(x)}, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.answer})
+    with pytest.raises(ExportError, match="uses `jit_compile=True` in __inference_"):
+        check_stock(tmp_path)

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from stn_tf.errors import ExportError, ModelError, RunError
 from stn_tf.export import export_model, load_network, onnx_form
-from stn_tf.layers import SpatialTransformer, Warp
+from stn_tf.export.validation import validate
+from stn_tf.layers import SpatialTransformer, Transformation, Warp, record_transformations
 
 PLAIN = """
 import sys
@@ -77,23 +78,50 @@ def _volumes() -> keras.Model:
     return _randomise(keras.Model(volumes, keras.layers.Dense(3)(keras.layers.Flatten()(crops))))
 
 
-@pytest.mark.parametrize(("make", "samplers"), [(_three_transformers, 3), (_volumes, 1)])
-def test_a_users_own_model_runs_in_plain_onnx_runtime(make, samplers, tmp_path):
+@pytest.mark.parametrize(
+    ("make", "samplers", "outputs"),
+    [(_three_transformers, 3, ("scores", "output")), (_volumes, 1, ("output",))],
+)
+def test_a_users_own_model_runs_in_plain_onnx_runtime(make, samplers, outputs, tmp_path):
     model = make()
     result = export_model(model, tmp_path / "out")
     assert all(row.passed for row in result.manifest.parity)
     file = result.version_dir / "model.onnx"
     found = [n for n in onnx_form.nodes(onnx.load(file).graph) if onnx_form.is_sampler(n)]
     assert len(found) == samplers == len(result.manifest.samplers)
+    (name,) = [spec.name for spec in result.manifest.interface.inputs]
     shape = model.inputs[0].shape[1:]
     images = np.random.default_rng(0).uniform(size=(3, *shape)).astype(np.float32)
-    answers = plain_onnx_runtime(file, {"images": images}, tmp_path)
-    network = load_network(model)
-    expected = network.answer({"images": tf.constant(images)})
+    answers = plain_onnx_runtime(file, {name: images}, tmp_path)
+    with record_transformations() as records:
+        own = model(images, training=False)
+    expected = dict(zip(outputs, own if isinstance(own, list) else [own], strict=True))
+    for number, record in enumerate(records, start=1):
+        end = "" if number == 1 else f"_{number}"
+        expected |= {f"theta{end}": record.theta, f"crops{end}": record.crops}
+        expected[f"corners{end}"] = _corners(record)
     assert set(answers) == set(expected)
     for name, value in expected.items():
         tolerance = 1e-5 if name.startswith("theta") else 1e-4
         np.testing.assert_allclose(answers[name], value, rtol=1e-5, atol=tolerance, err_msg=name)
+
+
+def _corners(record: Transformation) -> np.ndarray:
+    """Where the output's corners lie, by hand: in the input's pixels, (x, y) or (x, y, z)."""
+    theta, size = record.theta.numpy().astype(np.float64), tuple(record.images.shape[1:-1])
+    if record.layer.transform.name == "attention":  # Scale and translation.
+        scale, x, y = theta.T
+        zero = np.zeros_like(scale)
+        theta = np.stack([scale, zero, x, zero, scale, y], axis=-1).reshape(-1, 2, 3)
+    if record.layer.transform.name == "projective":
+        theta = np.append(theta, np.ones((len(theta), 1)), axis=1).reshape(-1, 3, 3)
+    square = [[-1, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]]
+    if len(size) == 3:
+        square = [[x, y, z, 1] for z in (-1, 1) for x, y, _ in square]
+    points = np.einsum("nij,pj->npi", theta, np.array(square, np.float64))
+    if record.layer.transform.name == "projective":
+        points = points[..., :2] / points[..., 2:]
+    return ((points + 1) * size[::-1] - 1) / 2
 
 
 def test_a_keras_file(tmp_path):
@@ -101,8 +129,10 @@ def test_a_keras_file(tmp_path):
     model.save(tmp_path / "model.keras")
     found, live = load_network(tmp_path / "model.keras"), load_network(model)
     images = tf.constant(np.random.default_rng(0).uniform(size=(2, 15, 14, 3)), tf.float32)
-    expected = live.answer({"images": images})
-    for name, value in found.answer({"images": images}).items():
+    expected = live.answer({"picture": images})
+    answers = found.answer({"picture": images})
+    assert set(answers) == set(expected) == set(live.outputs)
+    for name, value in answers.items():
         np.testing.assert_array_equal(value, expected[name])
     assert found.samplers == live.samplers
 
@@ -116,13 +146,12 @@ def test_a_saved_model_of_keras_itself(tmp_path):
     assert sorted(found) == ["AffineGridSample", "AffineGridSample", "ProjectiveGridSample"]
     images = np.random.default_rng(0).uniform(size=(2, 15, 14, 3)).astype(np.float32)
     again = tf.saved_model.load(str(result.version_dir)).signatures["serving_default"]
-    (name,) = again.structured_input_signature[1]
-    values = again(**{name: tf.constant(images)})
+    values = again(picture=tf.constant(images))
     scores, crops = model(images)
     np.testing.assert_allclose(values["output_0"], scores, atol=1e-4)
     np.testing.assert_allclose(values["output_1"], crops, atol=1e-4)
-    assert result.manifest.input is None
-    assert list(result.manifest.inputs) == [name]
+    (spec,) = result.manifest.interface.inputs
+    assert (spec.name, spec.layout, spec.value_range) == ("picture", "NHWC", None)
 
 
 def test_every_signature_keeps_its_outputs_apart(tmp_path):
@@ -144,13 +173,69 @@ def test_every_signature_keeps_its_outputs_apart(tmp_path):
         }
 
 
-def test_an_exported_version_is_exported_again(exported, images, tmp_path):
-    result = export_model(exported.version_dir, tmp_path / "out", images=images)
+@pytest.mark.parametrize("declared", [{}, {"input_range": (0, 1)}])
+def test_an_exported_version_is_exported_again(declared, exported, images, tmp_path):
+    result = export_model(exported.version_dir, tmp_path / "out", images=images, **declared)
     assert set(result.manifest.signatures) == set(exported.result.manifest.signatures)
     # Its fast operations are found by their annotation.
     file = onnx.load(result.version_dir / "model.onnx")
     (sampler,) = [node for node in onnx_form.nodes(file.graph) if onnx_form.is_sampler(node)]
     assert sampler.op_type == "AffineGridSample"
+    expected = tf.saved_model.load(str(exported.version_dir)).signatures
+    again = tf.saved_model.load(str(result.version_dir)).signatures
+    png = tf.io.encode_png(tf.cast(images[0] * 255, tf.uint8))
+    for signature in result.manifest.signatures:
+        encoded = signature == "serving_bytes"
+        feed = {"image_bytes": png[tf.newaxis]} if encoded else {"images": tf.constant(images)}
+        values = again[signature](**feed)
+        for name, value in expected[signature](**feed).items():
+            np.testing.assert_allclose(values[name], value, atol=1e-5, err_msg=name)
+
+
+def test_other_signatures_are_called_with_what_they_take(tmp_path):
+    """Though their names are those that transformers get."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], name="x")])
+    def twice(x):
+        return {"double": 2.0 * x}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], name="angle")])
+    def rotate(angle):
+        return {"turned": angle + 1.0}
+
+    signatures = {"serving_default": twice, "rectify": rotate, "localize": twice}
+    tf.saved_model.save(module, tmp_path / "saved", signatures=signatures)
+    result = export_model(tmp_path / "saved", tmp_path / "out")
+    found = {(row.output, row.case.rpartition(" ")[2]) for row in result.manifest.parity}
+    assert found >= {("turned", "rectify"), ("double", "localize")}
+    assert validate(result.version_dir).passed
+
+
+def test_a_function_and_a_module(tmp_path):
+    module = tf.Module()
+    module.weights = tf.Variable([[1.0, -2.0], [0.5, 3.0], [2.0, 0.0]])
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], name="x")])
+    def twice(x):
+        return tf.matmul(x, module.weights)
+
+    class Callable(tf.Module):
+        __call__ = staticmethod(twice)
+
+    x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    expected = x.astype(np.float64) @ np.array([[1, -2], [0.5, 3], [2, 0]])
+    for number, source in enumerate((twice, twice.get_concrete_function(), Callable())):
+        result = export_model(source, tmp_path / str(number))
+        again = tf.saved_model.load(str(result.version_dir)).signatures["serving_default"]
+        np.testing.assert_allclose(again(x=tf.constant(x))["output"], expected, atol=1e-5)
+        answers = plain_onnx_runtime(result.version_dir / "model.onnx", {"x": x}, tmp_path)
+        np.testing.assert_allclose(answers["output"], expected, atol=1e-5)
+
+
+def test_what_is_no_model_at_all_is_refused():
+    with pytest.raises(ModelError, match=r"must be a Keras model, a tf\.function, .* a list"):
+        load_network([1, 2])
 
 
 def test_several_inputs(tmp_path):

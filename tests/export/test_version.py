@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import stn_tf
-from stn_tf.errors import ExportError, ParityError
+from stn_tf.errors import ExportError, InputError, ParityError
 from stn_tf.export import export_model
 
 
@@ -38,18 +38,43 @@ def test_version_holds_every_file(exported):
 def test_manifest_tells_the_truth(exported, images):
     text = (exported.version_dir / "assets.extra" / "stn_tf.json").read_text(encoding="utf-8")
     manifest = json.loads(text)
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert manifest["experiment"] == "unit"
     assert manifest["model"] == "small"
-    assert manifest["classes"] == ["ant", "bee", "cat", "dög"]
     assert manifest["error_percent"] == 12.5
-    assert manifest["input"] == {
-        "height": 14,
-        "width": 12,
-        "channels": 1,
-        "dtype": "float32",
-        "range": [0.0, 1.0],
-    }
+    assert manifest["tolerance"] is None
+    interface = manifest["interface"]
+    assert interface["task"] == "classification"
+    assert interface["class_names"] == ["ant", "bee", "cat", "dög"]
+    assert interface["inputs"] == [
+        {
+            "name": "images",
+            "dtype": "float32",
+            "shape": [None, 14, 12, 1],
+            "layout": "NHWC",
+            "color_space": "grayscale",
+            "value_range": [0.0, 1.0],
+            "mean": [0.0],
+            "std": [1.0],
+            "resize": "letterbox",
+            "crop_pct": 1.0,
+            "pad_value": 0.0,
+            "interpolation": "bicubic",
+            "antialias": True,
+        }
+    ]
+    outputs = [
+        ("logits", "float32", [None, 4], "logits", False),
+        ("probabilities", "float32", [None, 4], "probabilities", True),
+        ("class", "int64", [None], "class", True),
+        ("theta", "float32", [None, 2, 3], "theta", False),
+        ("corners", "float32", [None, 4, 2], "corners", False),
+        ("crops", "float32", [None, 8, 9, 1], "crops", False),
+    ]
+    keys = ("name", "dtype", "shape", "meaning", "derived")
+    assert interface["outputs"] == [
+        {**dict(zip(keys, values, strict=True)), "half": None} for values in outputs
+    ]
     assert manifest["samplers"] == [
         {
             "transform": "affine",
@@ -59,6 +84,7 @@ def test_manifest_tells_the_truth(exported, images):
             "align_corners": False,
             "input_size": [14, 12],
             "output_size": [8, 9],
+            "reads_images": True,
         }
     ]
     assert manifest["versions"]["tensorflow"] == tf.__version__
@@ -73,16 +99,32 @@ def test_manifest_tells_the_truth(exported, images):
     }
 
 
-def test_parity_covers_every_output_and_runtime(exported):
+def test_parity_covers_every_output_and_runtime(exported, images):
     rows = exported.result.manifest.parity
     assert all(row.passed for row in rows)
     outputs = {"logits", "probabilities", "class", "theta", "corners", "crops"}
     cases = {f"real images, batch {size}" for size in (1, 2, 7)} | {"adversarial images, batch 7"}
-    for candidate in ("saved_model", "onnx_runtime", "onnx_reference"):
+    files = ("saved_model", "onnx_runtime", "onnx_runtime/unoptimised", "onnx_runtime/ours")
+    for candidate in files:
         found = {(row.output, row.case) for row in rows if row.candidate == candidate}
-        assert {(output, case) for output in outputs for case in cases} <= found, candidate
-    real = [row for row in rows if row.output == "logits" and row.case.startswith("real")]
-    assert {row.tolerance for row in real} == {1e-4}
+        assert found >= {(output, case) for output in outputs for case in cases}, candidate
+    encoded = {
+        (row.output, row.case) for row in rows if row.candidate == "saved_model/serving_bytes"
+    }
+    pictures = {f"real images, {what}" for what in ("PNG", "larger PNG", "larger JPEG")}
+    told = {"logits", "probabilities", "pixels", "pixels, mean"}
+    assert encoded >= {(output, case) for output in told for case in pictures}
+    assert ("class", "real images, PNG") in encoded
+    model = exported.model
+    for size, start in ((1, 0), (2, 1), (7, 3)):
+        largest = float(np.abs(model(images[start : start + size])).max())
+        (tolerance,) = {
+            row.tolerance
+            for row in rows
+            if (row.output, row.case) == ("logits", f"real images, batch {size}")
+        }
+        # Relative to the largest of the numbers, which are not small here.
+        assert tolerance == pytest.approx(1e-4 * max(0.1, largest), rel=1e-5)
     samplers = {row.case.split(" (")[0] for row in rows if row.output == "grid_sample"}
     assert {"identity", "half-pixel shift", "exact border", "far outside"} <= samplers
     assert any("NaN" in case for case in samplers)
@@ -96,12 +138,26 @@ def test_next_version_number(tmp_path, classifier):
 
 
 def test_network_without_transformer(tmp_path, classifier):
-    result = export_model(classifier(transform=None), tmp_path)
+    declared = {"task": "classification", "input_range": (0, 1)}
+    result = export_model(classifier(transform=None), tmp_path, **declared)
     outputs = ("logits", "probabilities", "class")
     assert result.manifest.signatures == {"serving_default": outputs, "serving_bytes": outputs}
     assert result.manifest.samplers == ()
-    assert {row.output for row in result.manifest.parity} == set(outputs)
-    assert result.manifest.classes == ("0", "1", "2", "3")
+    compared = {row.output for row in result.manifest.parity}
+    assert compared == {*outputs, "pixels", "pixels, mean"}
+    assert result.manifest.interface.class_names == ("0", "1", "2", "3")
+
+
+def test_nothing_is_made_up_for_a_model_of_which_nothing_is_said(tmp_path, classifier):
+    notes = []
+    result = export_model(classifier(transform=None), tmp_path, on_note=notes.append)
+    assert result.manifest.signatures == {"serving_default": ("logits",)}
+    interface = result.manifest.interface
+    assert (interface.task, interface.class_names) == ("none", ())
+    assert interface.inputs[0].value_range is None
+    assert {row.output for row in result.manifest.parity} == {"logits"}
+    assert [note.split(" ")[:2] for note in notes] == [["The", "range"], ["Task", "undecided:"]]
+    assert tuple(notes) == result.notes
 
 
 class _Noisy(keras.layers.Layer):
@@ -115,7 +171,9 @@ def test_failed_parity_leaves_nothing(tmp_path):
     images = keras.Input((6, 6, 1))
     logits = keras.layers.Dense(3)(_Noisy()(keras.layers.Flatten()(images)))
     shown = []
-    with pytest.raises(ParityError, match=r"^`\w+` of \w+ differs .* Nothing was written\.$"):
+    with pytest.raises(
+        ParityError, match=r"^`output` of \w+(/\w+)? differs .* Nothing was written\.$"
+    ):
         export_model(keras.Model(images, logits), tmp_path / "a" / "b", on_parity=shown.extend)
     assert list(tmp_path.iterdir()) == []
     assert any(not row.passed for row in shown)
@@ -147,13 +205,27 @@ def test_full_disk_leaves_nothing(tmp_path, classifier):
 def test_classes_must_fit(tmp_path, classifier):
     with pytest.raises(ExportError, match=r"`classes` must name the 4 classes .* it names 2"):
         export_model(classifier(transform=None), tmp_path / "out", classes=["a", "b"])
+    with pytest.raises(ExportError, match="`classes` must be different names, but 'a' is there"):
+        export_model(classifier(transform=None), tmp_path / "out", classes=["a", "b", "a", "c"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_images_must_fit(tmp_path: Path, classifier):
+    model, out = classifier(transform=None), tmp_path / "out"
     wrong = np.zeros((3, 12, 14, 1), np.float32)
     with pytest.raises(ExportError, match=r"`images` must have shape \[N, 14, 12, 1\]"):
-        export_model(classifier(transform=None), tmp_path / "out", images=wrong)
+        export_model(model, out, images=wrong)
+    bright = np.linspace(0, 255, 168, dtype=np.float32).reshape(1, 14, 12, 1)
+    with pytest.raises(InputError, match=r"`images` must hold values in 0..1, .* from 0 to 255"):
+        export_model(model, out, images=bright, input_range=(0, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, float("nan")])
+def test_tolerance_must_be_a_share(tolerance, tmp_path, classifier):
+    with pytest.raises(ExportError, match=r"`tolerance` must lie between 0 and 1, .* it is"):
+        export_model(classifier(transform=None), tmp_path / "out", tolerance=tolerance)
+    assert list(tmp_path.iterdir()) == []
 
 
 class _Zoom(keras.layers.Layer):
