@@ -1,6 +1,7 @@
 """`stn-tf export`."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +193,7 @@ def command(
             "on_note": lambda note: click.echo(f"Note: {note}", err=True),
         }
         if is_run(source):
-            if given:
+            if given and source.is_dir():
                 raise click.UsageError(
                     f"--{next(iter(given)).replace('_', '-')} is for other sources: a run knows "
                     "what its network takes and gives."
@@ -234,9 +235,9 @@ def _names(classes: str | None) -> tuple[str, ...] | None:
     """The names of the classes: a file with one a line, or separated by commas."""
     if classes is None:
         return None
-    path = Path(classes)
-    if path.is_file():
-        lines = path.read_text("utf-8").splitlines()
+    # A list of names may be longer than a path, and is then no file.
+    if os.path.isfile(classes):
+        lines = Path(classes).read_text("utf-8").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     return tuple(name.strip() for name in classes.split(","))
 

@@ -11,6 +11,7 @@ _HEADINGS = {
     "saved_model": "SavedModel",
     "saved_model/serving_bytes": "bytes",
     "onnx_runtime": "ONNX RT",
+    "onnx_runtime/unoptimised": "RT plain",
     "onnx_runtime/ours": "with ours",
     "onnx_runtime/cuda": "CUDA",
     "onnx_reference": "ONNX ref.",

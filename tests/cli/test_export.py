@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,7 +41,8 @@ def test_prints_the_comparison_and_the_folder(run_dir, tmp_path):
     run = Run(run_dir)
     manifest = json.loads((tmp_path / "out/1/assets.extra/stn_tf.json").read_text("utf-8"))
     assert manifest["experiment"] == "digits-rts"
-    assert manifest["classes"] == list(run.classes)
+    assert manifest["interface"]["class_names"] == list(run.classes)
+    assert manifest["interface"]["inputs"][0]["value_range"] == [0.0, 1.0]
     assert manifest["error_percent"] == run.report["error_percent"]
     images, _ = run.examples("test", 20)
     session = onnxruntime.InferenceSession(
@@ -61,10 +63,12 @@ def test_json(run_dir, tmp_path):
 
 def _assert_one_line(result: Result, *parts: str) -> None:
     assert result.exit_code == 1, result.output
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
+    # What was decided for the user may be said before.
+    *notes, last = result.stderr.splitlines()
+    assert all(line.startswith("Note: ") for line in notes)
+    assert last.startswith("Error: ")
     for part in parts:
-        assert part in result.stderr
+        assert part in last
 
 
 def test_no_run(tmp_path):
@@ -130,6 +134,119 @@ def test_a_model_without_a_sampler_is_exported_with_a_note(tmp_path):
     assert result.exit_code == 0, result.output
     assert "Note: the model has no sampler" in result.stderr
     assert (tmp_path / "out/1/model.onnx").exists()
+
+
+def _interface(out: Path) -> dict[str, Any]:
+    text = (out / "1/assets.extra/stn_tf.json").read_text("utf-8")
+    return json.loads(text)["interface"]
+
+
+def test_arrays_of_bytes_are_pixels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / "held_out.npz", images=pixels, labels=np.zeros(12))
+    arguments = ["--images", tmp_path / "held_out.npz", "--input-range", "0", "1"]
+    result = _export(_saved(tmp_path), "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 0, result.output
+    with np.load(tmp_path / "out/1/assets.extra/stn_tf_parity.npz") as record:
+        np.testing.assert_allclose(record["1/feed/images"], pixels[1:3] / 255.0, atol=1e-7)
+
+
+def test_what_is_not_said_is_undecided_and_said_so(tmp_path):
+    result = _export(_saved(tmp_path), "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    interface = _interface(tmp_path / "out")
+    assert (interface["task"], interface["class_names"]) == ("none", [])
+    assert interface["inputs"][0]["value_range"] is None
+    assert next(spec["name"] for spec in interface["outputs"]) == "output"
+    notes = json.loads(result.stdout)["notes"]
+    assert result.stderr.splitlines() == [f"Note: {note}" for note in notes]
+    assert sum("--input-range" in note for note in notes) == 1
+    assert sum("--task" in note for note in notes) == 1
+
+
+def test_what_is_declared_is_written(tmp_path):
+    (tmp_path / "classes.txt").write_text("ant\n\n  bee \nköter\n", encoding="utf-8")
+    declared = ["--classes", tmp_path / "classes.txt", "--input-range", "0", "255"]
+    declared += ["--input-mean", "127.5", "--input-std", "64", "--resize", "squash"]
+    declared += ["--name", "insects", "--tolerance", "1e-3"]
+    result = _export(_saved(tmp_path), "--out", tmp_path / "out", *declared, "--json")
+    assert result.exit_code == 0, result.output
+    interface = _interface(tmp_path / "out")
+    assert interface["task"] == "classification"
+    assert interface["class_names"] == ["ant", "bee", "köter"]
+    (spec,) = interface["inputs"]
+    assert (spec["value_range"], spec["mean"], spec["std"]) == ([0.0, 255.0], [127.5], [64.0])
+    assert spec["resize"] == "squash"
+    manifest = json.loads((tmp_path / "out/1/assets.extra/stn_tf.json").read_text("utf-8"))
+    assert (manifest["model"], manifest["tolerance"]) == ("insects", 1e-3)
+    assert "serving_bytes" in manifest["signatures"]
+    metadata = onnx.load(tmp_path / "out/1/model.onnx").metadata_props
+    assert json.loads({p.key: p.value for p in metadata}["class_names"]) == ["ant", "bee", "köter"]
+
+
+def test_names_of_classes_that_are_longer_than_a_path_may_be(tmp_path):
+    names = [f"class {number} {'x' * 200}" for number in range(3)]
+    arguments = ["--classes", ", ".join(names)]
+    result = _export(_saved(tmp_path), "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 0, result.output
+    assert _interface(tmp_path / "out")["class_names"] == names
+
+
+def test_free_sizes_are_declared_with_a_question_mark(tmp_path):
+    images = keras.Input((None, None, 1), name="images")
+    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
+    model.save(tmp_path / "model.keras")
+    out = tmp_path / "out"
+    arguments = ["--input-shape", "?x20x1", "--task", "embedding"]
+    result = _export(tmp_path / "model.keras", "--out", out, *arguments)
+    assert result.exit_code == 0, result.output
+    interface = _interface(out)
+    assert interface["inputs"][0]["shape"] == [None, None, 20, 1]
+    assert interface["task"] == "embedding"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input-mean", "1,b"], "'1,b' must be numbers separated by commas."),
+        (["--input-shape", "9,b,1"], "'9,b,1' must be sizes such as 224,224,3"),
+        (["--input-range", "0"], "2 arguments"),
+        (["--task", "cooking"], "'cooking' is not one of 'classification'"),
+    ],
+)
+def test_what_cannot_be_read_is_a_usage_error(arguments, message, tmp_path):
+    result = _export(tmp_path / "model.keras", "--out", tmp_path / "out", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "a,b"], "`classes` must name the 3 classes of the model, but it names 2"),
+        (["--input-range", "1", "0"], "`input_range` must be two numbers"),
+        (["--input-std", "0"], "`input_std` must be one number or one a channel, each above 0"),
+        (["--input-shape", "9,9,1"], "`input_shape` must fit the input `images`"),
+        (["--task", "binary"], "`task` must fit the model's outputs: binary needs one output"),
+        (["--precision", "int8"], "needs real images, with which it is calibrated"),
+        (["--images", "nowhere"], "`nowhere` does not exist"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):
+    result = _export(_saved(tmp_path), "--out", tmp_path / "out", *arguments)
+    _assert_one_line(result, message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_has_an_interface_of_its_own(run_dir, tmp_path):
+    result = _export(run_dir, "--out", tmp_path / "out", "--input-range", "0", "255")
+    assert result.exit_code == 2
+    assert "--input-range is for other sources: a run knows" in result.stderr
+    # A name that was mistyped is no run.
+    missing = tmp_path / "modle.keras"
+    result = _export(missing, "--out", tmp_path / "out", "--input-range", "0", "255")
+    _assert_one_line(result, f"`{missing}`")
 
 
 def test_precision_prints_what_it_costs(run_dir, tmp_path):
