@@ -1,7 +1,8 @@
 """How much arithmetic an operation is, from the sizes of its tensors.
 
-A multiplication and an addition are 2. Biases, activations and normalisation are left out, as is
-usual: they are a small part, and runtimes fuse them.
+A multiplication and an addition are 2, also where products are summed by an operation of its own.
+Biases, activations and normalisation are left out, as is usual: they are a small part, and runtimes
+fuse them.
 """
 
 import math

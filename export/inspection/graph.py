@@ -201,6 +201,8 @@ def _flops(op: Any) -> int | None:
         return products(output, depth or dimension(shape(1), 1 if turned[1] else 0))
     if op.type in ("BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"):
         return products(output, dimension(shape(0), -2 if op.get_attr("adj_x") else -1))
+    if op.type == "Sum" and op.inputs[0].op.type == "Mul":  # As theta is regressed.
+        return products(size(shape(0)))
     if op.type == "Einsum" and len(op.inputs) == 2:
         equation = op.get_attr("equation").decode()
         return arithmetic.einsum(equation, [shape(0), shape(1)])

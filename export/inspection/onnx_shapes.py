@@ -134,7 +134,10 @@ class Shapes:
 
 def flops(model: onnx.ModelProto, shapes: Shapes, samplers: list[SamplerUse]) -> int | None:
     """Returns the arithmetic for one image, None if a size that it depends on is not known."""
-    found = [_flops(node, shapes) for node in model.graph.node]
+    multiplied = {
+        name for node in model.graph.node if node.op_type == "Mul" for name in node.output
+    }
+    found = [_flops(node, shapes, multiplied) for node in model.graph.node]
     for use in samplers:
         samples = None if use.samples is None else [1, *use.samples]
         found.append(arithmetic.sampler(samples, use.kernel, use.transform))
@@ -142,7 +145,7 @@ def flops(model: onnx.ModelProto, shapes: Shapes, samplers: list[SamplerUse]) ->
     return sum(known) if len(known) == len(found) else None
 
 
-def _flops(node: onnx.NodeProto, shapes: Shapes) -> int | None:
+def _flops(node: onnx.NodeProto, shapes: Shapes, multiplied: set[str]) -> int | None:
     operation = node.op_type
 
     def shape(index: int) -> Shape:
@@ -160,6 +163,8 @@ def _flops(node: onnx.NodeProto, shapes: Shapes) -> int | None:
     if operation == "Gemm":
         turned = any(a.name == "transA" and a.i for a in node.attribute)
         return products(output, dimension(shape(0), 0 if turned else 1))
+    if operation == "ReduceSum" and node.input[0] in multiplied:  # As theta is regressed.
+        return products(size(shape(0)))
     if operation == "Einsum" and len(node.input) == 2:
         equation = next(a.s.decode() for a in node.attribute if a.name == "equation")
         return arithmetic.einsum(equation, [shape(0), shape(1)])
