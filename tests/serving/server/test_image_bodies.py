@@ -95,10 +95,18 @@ def test_a_turned_photograph_reads_as_it_is_shown(server):
 def test_colour_transparency_and_16_bits(server):
     image = grey(18, 16)
     expected = asked(server, encoded(image))["logits"]
-    deep = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
-    clear = image.convert("RGBA")
-    for other in (image.convert("RGB"), clear, deep):
+    for other in (image.convert("RGB"), image.convert("RGBA")):
         np.testing.assert_allclose(asked(server, encoded(other))["logits"], expected, atol=1e-4)
+    # What has more than 8 bits is not rounded to them once it has been fitted.
+    deep = np.asarray(image).astype(np.uint16) * 257
+    row = asked(server, encoded(Image.fromarray(deep)))
+    np.testing.assert_allclose(row["logits"], expected, atol=5e-3)
+    levels = np.random.default_rng(3).integers(0, 2**16, (HEIGHT, WIDTH), np.uint16)
+    body = {"instances": (levels[np.newaxis, ..., np.newaxis] / 65535).tolist()}
+    _, answer = server.call(PREDICT, body)
+    row = asked(server, encoded(Image.fromarray(levels)))
+    wanted = answer["predictions"][0]["logits"]
+    np.testing.assert_allclose(row["logits"], wanted, atol=1e-5)
     hidden = Image.new("RGBA", image.size, (255, 255, 255, 0))
     black = asked(server, encoded(Image.new("L", image.size)))
     np.testing.assert_allclose(asked(server, encoded(hidden))["logits"], black["logits"], atol=1e-5)
