@@ -34,17 +34,18 @@ def print_parity(rows: Sequence["ParityRow"], original: str = "live model") -> N
         cells.setdefault(row.output, {}).setdefault(row.candidate, []).append(row)
     candidates = list(dict.fromkeys(row.candidate for row in rows))
     title = f"Largest difference to the {original}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("output", no_wrap=True)
     for heading in (*(_HEADINGS.get(name, name) for name in candidates), "allowed"):
-        table.add_column(heading, justify="right")
+        # In two lines, so that the numbers of every file fit on 80 columns.
+        table.add_column(heading.replace(" ", "\n"), justify="right", min_width=7)
     for output, by_candidate in cells.items():
         texts = []
         for candidate in candidates:
             found = by_candidate.get(candidate, [])
             text = f"{max(row.largest_difference for row in found):.1e}" if found else ""
             texts.append(text if all(row.passed for row in found) else f"[red]{text}")
-        tolerance = min(row.tolerance for found in by_candidate.values() for row in found)
+        tolerance = max(row.tolerance for found in by_candidate.values() for row in found)
         table.add_row(output, *texts, f"{tolerance:.0e}")
     console = Console()
     console.print(table)

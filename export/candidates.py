@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from stn_tf.export import onnx_form
 from stn_tf.export.expectations import DEFAULT
+from stn_tf.export.onnx_runtimes import Answers as Run
 from stn_tf.export.onnx_runtimes import onnx_runtime
 from stn_tf.libraries import onnxruntime_library
 
@@ -61,7 +62,7 @@ def from_bytes(loaded: Any) -> Callable[[list[bytes]], dict[str, np.ndarray]] | 
     return answer
 
 
-def onnx_runtimes(model: onnx.ModelProto) -> dict[str, Answers]:
+def onnx_runtimes(model: onnx.ModelProto) -> dict[str, Run]:
     """Returns an ONNX file in ONNX Runtime: as it is, without optimisations, with our library.
 
     A file whose operations are ours alone runs with our library only.
@@ -69,18 +70,16 @@ def onnx_runtimes(model: onnx.ModelProto) -> dict[str, Answers]:
     ours = any(node.domain == onnx_form.DOMAIN for node in onnx_form.nodes(model.graph))
     standing = bool(model.functions) or not ours
     serialized = model.SerializeToString()
-    found: dict[str, Answers] = {}
+    found: dict[str, Run] = {}
     if standing:
-        found["onnx_runtime"] = _default(onnx_runtime(serialized, ours=False))
-        found["onnx_runtime/unoptimised"] = _default(
-            onnx_runtime(serialized, ours=False, optimised=False)
-        )
+        found["onnx_runtime"] = onnx_runtime(serialized, ours=False)
+        found["onnx_runtime/unoptimised"] = onnx_runtime(serialized, ours=False, optimised=False)
     if ours and onnxruntime_library() is not None:
-        found["onnx_runtime/ours"] = _default(onnx_runtime(serialized))
+        found["onnx_runtime/ours"] = onnx_runtime(serialized)
     return found
 
 
-def _default(run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]) -> Answers:
+def default_alone(run: Run) -> Answers:
     """An ONNX file has the default signature alone."""
 
     def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stn_tf.errors import ExportError
-from stn_tf.interface import RESIZES, TASKS, InputSpec, Meaning, ModelInterface, words
+from stn_tf.interface import RESIZES, TASKS, InputSpec, Meaning, ModelInterface, Task, words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Declaration:
         ExportError: If one of them cannot be.
     """
 
-    task: str | None = None
+    task: Task | None = None
     classes: tuple[str, ...] | None = None
     input_range: tuple[float, float] | None = None
     input_mean: tuple[float, ...] | None = None

@@ -194,7 +194,8 @@ def _concrete(function: Any, declared: Declaration) -> ConcreteFunction:
             f"been traced once, but it was traced {len(traced)} times. Give tf.function an "
             "input_signature of tf.TensorSpec, or `input_shape` for one batch of images."
         )
-    specs = [] if function.input_signature else [tf.TensorSpec([None, *declared.input_shape])]
+    shape = declared.input_shape or ()
+    specs = [] if function.input_signature else [tf.TensorSpec([None, *shape])]
     try:
         return function.get_concrete_function(*specs)
     except Exception as error:  # It is the user's own code that is traced.

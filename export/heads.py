@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from stn_tf.errors import ExportError
 from stn_tf.export.declaration import Declaration
-from stn_tf.interface import THRESHOLD, Meaning, OutputSpec, words
+from stn_tf.interface import THRESHOLD, Meaning, OutputSpec, Task, words
 
 LOGITS, PROBABILITIES, CLASS = "logits", "probabilities", "class"
 # log(0) would be minus infinity, which softmax cannot undo in float32.
@@ -66,7 +66,7 @@ class Head:
         meanings: What some of the model's own outputs are said to be.
     """
 
-    task: str
+    task: Task
     class_names: tuple[str, ...]
     own: tuple[str, ...]
     source: str | None = None
@@ -240,7 +240,7 @@ def decide(own: Sequence[Own], declared: Declaration) -> Head:
     )
 
 
-def _found_task(own: Sequence[Own], which: int | None, declared: Declaration) -> tuple[str, str]:
+def _found_task(own: Sequence[Own], which: int | None, declared: Declaration) -> tuple[Task, str]:
     """The task of a model of which none was declared, and the line that says so."""
     given = declared.classes
     if which is not None and given is not None:

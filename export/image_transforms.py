@@ -167,7 +167,8 @@ def _nearest_pixels(graph: _Nodes, transforms: str, source: Any, size: Any, padd
     y, x = (graph.constant(axis.ravel()[np.newaxis]) for axis in np.indices((rows, columns)))
     entries = graph.add("Split", transforms, graph.whole(*[1] * 8), outputs=8, axis=1)
 
-    def sums(first: str, second: str, third: str) -> str:
+    def sums(*line: str) -> str:
+        first, second, third = line
         both = graph.add("Add", graph.add("Mul", first, x), graph.add("Mul", second, y))
         return str(graph.add("Add", both, third))
 

@@ -20,7 +20,7 @@ from stn_tf.export.sampler_nodes import samplings_in
 from stn_tf.export.xla import without_xla
 from stn_tf.geometry import corners_pixels
 from stn_tf.geometry.families import is_ours
-from stn_tf.interface import InputSpec, Meaning, ModelInterface, OutputSpec
+from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 from stn_tf.layers import Transformation, record_transformations
 from stn_tf.sampling import native_sampler
 
@@ -172,7 +172,9 @@ def _inputs(
         )
     if isinstance(shapes, Mapping):
         keys = list(shapes)
-        several = [(str(key), tf.TensorSpec([None, *shapes[key][1:]])) for key in keys]
+        several: list[tuple[str | None, tf.TensorSpec]] = [
+            (str(key), tf.TensorSpec([None, *shapes[key][1:]])) for key in keys
+        ]
         if "shapes_dict" in config:  # Arguments of `call`, such as left_shape.
             raise ExportError(
                 "A subclassed model must take its inputs as one argument, but it takes "
@@ -260,8 +262,6 @@ def _look_specs(
     records: Sequence[Transformation], looks: tuple[tuple[str, str, str], ...]
 ) -> tuple[OutputSpec, ...]:
     found = []
-    meanings: tuple[Meaning, ...] = ("theta", "corners", "crops")
-    assert meanings == LOOKS
     for triple, record in zip(looks, records, strict=True):
         dimensions = record.layer.transform.dimensions
         leading = len(record.layer.transform.theta_shape)
@@ -271,7 +271,7 @@ def _look_specs(
             (*batch, 2**dimensions, dimensions),
             tuple(record.crops.shape),
         )
-        for name, meaning, shape in zip(triple, meanings, shapes, strict=True):
+        for name, meaning, shape in zip(triple, LOOKS, shapes, strict=True):
             found.append(OutputSpec(name=name, dtype="float32", shape=shape, meaning=meaning))
     return tuple(found)
 

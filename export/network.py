@@ -11,11 +11,11 @@ from stn_tf.export.heads import Head
 from stn_tf.export.manifest import Sampler
 from stn_tf.export.sampler_nodes import ConcreteFunction, Sampling
 from stn_tf.export.xla import without_xla
-from stn_tf.interface import ModelInterface
+from stn_tf.interface import Meaning, ModelInterface
 
 Tensors = Mapping[str, tf.Tensor]
 Feeds = Mapping[str, np.ndarray]
-LOOKS = ("theta", "corners", "crops")
+LOOKS: tuple[Meaning, ...] = ("theta", "corners", "crops")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class Network:
         looks = {name for names in self.looks for name in names}
         return tuple(name for name in self.outputs if name not in looks)
 
-    def looks_named(self, *kinds: str) -> tuple[str, ...]:
+    def looks_named(self, *kinds: Meaning) -> tuple[str, ...]:
         """Returns the names of outputs of these kinds (`theta`), for one transformer after the
         other."""
         return tuple(names[LOOKS.index(kind)] for names in self.looks for kind in kinds)

@@ -56,5 +56,5 @@ def _image(spec: InputSpec) -> dict[str, str]:
         "Image.ColorSpaceGamma": "SRGB",
     }
     if spec.limits in _RANGES:
-        found["Image.NominalPixelRange"] = _RANGES[spec.limits]  # type: ignore[index]
+        found["Image.NominalPixelRange"] = _RANGES[spec.limits]
     return found

@@ -18,6 +18,7 @@ from stn_tf.errors import ParityError
 from stn_tf.export import saved_model_file
 from stn_tf.export.candidates import (
     Answers,
+    default_alone,
     from_bytes,
     load_saved_model,
     onnx_runtimes,
@@ -32,7 +33,7 @@ from stn_tf.export.expectations import (
 )
 from stn_tf.export.heads import Head
 from stn_tf.export.manifest import ParityRow, Sampler
-from stn_tf.export.network import Network
+from stn_tf.export.network import LOOKS, Network
 from stn_tf.export.onnx_file import ONNX_FILE
 from stn_tf.export.parity_sampler import compare_sampler, largest_difference
 from stn_tf.export.targets import OnnxOptions
@@ -89,10 +90,9 @@ def parity(
     """
     judge = Judge(network.interface, precision, own_tolerance, network.samplers, network.head)
     loaded = load_saved_model(version_dir)
-    files = {
-        "saved_model": saved_model(loaded, looks=bool(network.samplers)),
-        **onnx_runtimes(onnx.load(version_dir / ONNX_FILE)),
-    }
+    runtimes = onnx_runtimes(onnx.load(version_dir / ONNX_FILE))
+    files = {"saved_model": saved_model(loaded, looks=bool(network.samplers))}
+    files |= {name: default_alone(run) for name, run in runtimes.items()}
     with without_tensor_float_32():
         rows = compare_files(files, expectations, judge)
         rows += _compare_bytes(network, from_bytes(loaded), expectations, judge)
@@ -275,8 +275,8 @@ def _undecided(judge: Judge, answers: Mapping[str, np.ndarray], like: np.ndarray
 
 
 def _reads_features(judge: Judge, name: str) -> bool:
-    for kind in ("theta", "corners", "crops"):
-        names = judge.interface.named(kind)  # type: ignore[arg-type]
+    for kind in LOOKS:
+        names = judge.interface.named(kind)
         if name in names and names.index(name) < len(judge.samplers):
             return not judge.samplers[names.index(name)].reads_images
     return False

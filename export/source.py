@@ -1,4 +1,4 @@
-"""What can be exported: a Keras model, a run, a `.keras` file, a SavedModel, a TensorFlow function."""
+"""What can be exported: a Keras model, a run, a `.keras` file, a SavedModel, a function."""
 
 from os import PathLike
 from pathlib import Path

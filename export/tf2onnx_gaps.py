@@ -30,7 +30,7 @@ def transposes() -> Any:
     """
     from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
 
-    class Transposes(TransposeOptimizer):  # type: ignore[misc]
+    class Transposes(TransposeOptimizer):
         def _add_handler(self, trans: Any, node: Any) -> Any:
             added = node.inputs[1]
             if added.is_const() and added.get_tensor_value(as_list=False).ndim == 0:

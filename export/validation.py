@@ -11,9 +11,14 @@ import onnxruntime
 
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export import onnx_form
-from stn_tf.export.candidates import Answers, load_saved_model, onnx_runtimes, saved_model
+from stn_tf.export.candidates import (
+    Answers,
+    default_alone,
+    load_saved_model,
+    onnx_runtimes,
+    saved_model,
+)
 from stn_tf.export.expectations import (
-    DEFAULT,
     EXPECTATIONS_FILE,
     read_expectations,
     without_tensor_float_32,
@@ -82,7 +87,7 @@ def validate(version_dir: Path | str, *, provider: str = "cpu") -> Validation:
     loaded = load_saved_model(folder)
     files: dict[str, Answers] = {"saved_model": saved_model(loaded, looks=bool(manifest.samplers))}
     model = load_onnx(folder / ONNX_FILE)
-    files |= onnx_runtimes(model)
+    files |= {name: default_alone(run) for name, run in onnx_runtimes(model).items()}
     session = _session(model, provider)
     if provider != "cpu":
         if (
@@ -138,12 +143,10 @@ def _judge(manifest: Manifest) -> Judge:
 def _answers(session: onnxruntime.InferenceSession) -> Answers:
     names = [output.name for output in session.get_outputs()]
 
-    def run(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
-        if signature != DEFAULT:
-            return None
+    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
-    return run
+    return default_alone(run)
 
 
 def _placement(session: onnxruntime.InferenceSession, model: onnx.ModelProto) -> Placement:

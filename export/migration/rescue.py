@@ -110,7 +110,6 @@ def migrate(
         files: dict[str, parity.Answers] = {}
         if onnx:
             files = onnx_runtimes(write_onnx(new, signature, version.path))
-            files.pop("onnx_reference", None)  # Minutes, for images of a usual size.
         if compare:
             write(folder, original, Path(aside), link=True)
             old = Loaded(Path(aside), original)
