@@ -74,7 +74,7 @@ def probe(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiler is None:
         pytest.skip("needs a C++ compiler")
     library = tmp_path_factory.mktemp("probe") / "probe.so"
-    source = root / "tests" / "native" / "onnxruntime" / "probe.cpp"
+    source = root / "tests" / "native" / "onnxruntime_probe.cpp"
     include = root / "stn_tf" / "native" / "src"
     flags = ["-std=c++17", "-O1", "-fPIC", "-shared", f"-I{include}"]
     done = subprocess.run(
