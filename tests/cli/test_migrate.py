@@ -54,6 +54,8 @@ def test_json(old, tmp_path):
     assert answer["replaced"] == {"Addons>Resampler": 1}
     assert answer["not_compared"] == []
     assert all(row["largest_difference"] <= row["tolerance"] for row in answer["parity"])
+    candidates = {row["candidate"] for row in answer["parity"] if row["output"] == "crops"}
+    assert candidates >= {"saved_model", "onnx_runtime", "onnx_runtime/unoptimised"}
 
 
 def test_without_comparison_and_onnx(old, tmp_path):
