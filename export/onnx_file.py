@@ -11,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 import stn_tf
 from stn_tf.errors import ExportError
-from stn_tf.export import image_transforms, onnx_form, tf2onnx_repairs
+from stn_tf.export import image_transforms, onnx_form, onnx_metadata, tf2onnx_repairs
 from stn_tf.export.carriers import CARRIER, with_carriers
 from stn_tf.export.onnx_dimensions import name_dimensions
 from stn_tf.export.onnx_sampler import sampler_handler
@@ -28,23 +28,22 @@ def onnx(
     model: Source,
     path: Path | str,
     *,
-    input_shape: Sequence[int] | None = None,
     options: OnnxOptions | None = None,
     metadata: Mapping[str, str] | None = None,
+    **declared: Any,
 ) -> onnx_format.ModelProto:
     """Writes the ONNX file of a model.
 
-    Inputs and outputs have the names of the network (`export.inspect`): for a classifier input
-    `images` `[batch, H, W, C]` in 0..1, outputs `logits`, `probabilities`, `class`; and for each
-    spatial transformer `theta`, `corners`, `crops` (then `theta_2`, ...).
+    Inputs and outputs have the names of the network's interface: the model's own outputs, what is
+    derived from them for its task, and for each spatial transformer `theta`, `corners`, `crops`
+    (then `theta_2`, ...). The interface is in the file's metadata.
 
     Args:
-        model: A Keras model, a `.keras` file, a SavedModel or run folder, or what `load_network`
-            returns, with any number of samplers.
+        model: What `load_network` takes or returns, with any number of samplers.
         path: The file to write.
-        input_shape: The shape of one image; needed if the model does not know it.
         options: The target, the form of the samplers and the opset.
-        metadata: Entries of the file's metadata, beside the samplers and versions.
+        metadata: Entries of the file's metadata, beside interface, samplers and versions.
+        **declared: What `load_network` takes: `task`, `classes`, `input_range`, ...
 
     Returns:
         What was written.
@@ -53,7 +52,7 @@ def onnx(
         ExportError: If the model holds an operation that ONNX lacks, or the target would not
             compute the same.
     """
-    network = load_network(model, input_shape=input_shape)
+    network = load_network(model, **declared)
     options = options or OnnxOptions()
     function = network.function(network.outputs)
     converted = convert(function, list(network.inputs), network.outputs, options)
@@ -64,9 +63,11 @@ def onnx(
             "stn_tf.samplers": json.dumps([s.model_dump(mode="json") for s in network.samplers]),
             "stn_tf.target": options.target,
             "stn_tf.sampler": options.form,
+            **onnx_metadata.metadata(network.interface),
             **(metadata or {}),
         },
     )
+    onnx_metadata.denote(converted, network.interface)
     Path(path).write_bytes(converted.SerializeToString())
     return converted
 

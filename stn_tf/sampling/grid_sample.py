@@ -68,7 +68,8 @@ def grid_sample(
         {"kernel": kernel, "padding": padding, "align_corners": bool(align_corners)}
     )
     # A function of its own in the graph: found again, as one unit, in a SavedModel.
-    return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {semantics}")(images, grid)
+    named = f"{IMPLEMENTS} {semantics}"
+    return tf.function(sample, experimental_implements=named, autograph=False)(images, grid)
 
 
 def check_options(kernel: str, padding: str) -> None:

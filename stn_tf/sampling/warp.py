@@ -131,4 +131,5 @@ def _by_matrix(
     # be a grid.
     label = family.name if is_ours(family) else name
     text = json.dumps({"transform": label, "size": list(size), **semantics})
-    return tf.function(sample, experimental_implements=f"{IMPLEMENTS} {text}")(images, matrix)
+    named = f"{IMPLEMENTS} {text}"
+    return tf.function(sample, experimental_implements=named, autograph=False)(images, matrix)
