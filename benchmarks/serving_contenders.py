@@ -46,7 +46,9 @@ def export_models(folder: Path, names: tuple[str, ...]) -> dict[str, Path]:
     networks = {"28x28x1": small, "224x224x3": attention_224}
     for name in names:
         keras.utils.set_random_seed(1)
-        export_model(networks[name](), folder / name)
+        model = networks[name]()
+        classes = [str(number) for number in range(model.output_shape[-1])]
+        export_model(model, folder / name, classes=classes, input_range=(0, 1))
     return {name: folder / name for name in names}
 
 
