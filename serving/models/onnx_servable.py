@@ -19,7 +19,8 @@ from stn_tf.serving.protocol.status import Status, invalid
 
 BYTES = "serving_bytes"
 IMAGE_BYTES = "image_bytes"
-# Those that an export gives to the ONNX file too; others are the SavedModel's own.
+# Those that an export gives to the ONNX file too; others are the SavedModel's own, and so are the
+# last two of a model without transformers.
 _SIGNATURES = (DEFAULT, "localize", "rectify")
 _DECODERS = 4
 _TYPES = {
@@ -156,7 +157,7 @@ def _signatures(
     known = {k: v for k, v in manifest.signatures.items() if set(v) <= set(outputs)}
     found = {
         name: Signature(PREDICT, inputs, {output: outputs[output] for output in known[name]})
-        for name in _SIGNATURES
+        for name in _SIGNATURES[: None if manifest.samplers else 1]
         if name in known
     }
     if BYTES in known and manifest.interface.takes_images:

@@ -10,7 +10,8 @@ from stn_tf.export.manifest import read_manifest
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE, verify_files
 from stn_tf.serving.models.engine import Engine
 
-# The signatures whose outputs make up an answer; a model without transformers has only the first.
+# The signatures whose outputs make up an answer. Of a model without transformers only the first:
+# the others may be its own, and mean something else.
 _SIGNATURES = ("serving_default", "localize", "rectify")
 
 
@@ -43,7 +44,7 @@ class SavedModelEngine(Engine):
             self._loaded = tf.saved_model.load(str(version_dir))
             signatures = {
                 name: self._loaded.signatures[name]
-                for name in _SIGNATURES
+                for name in _SIGNATURES[: None if self.manifest.samplers else 1]
                 if name in self._loaded.signatures
             }
             default = signatures["serving_default"]

@@ -49,7 +49,7 @@ def image_answer(
     """Returns the prediction for a JPEG or PNG file.
 
     The image becomes the input as the model's interface says. Without a signature the answer holds
-    the outputs of `serving_default` and those of `localize`, where there is such a signature.
+    the outputs of `serving_default` and those of `localize`, where the model has transformers.
     `label` is the name of the class, or `labels` those of all classes of 0.5 and more, highest
     first. `corners` are (x, y) in pixels of the image as it was sent, turned as its EXIF
     orientation says, where the transformer reads the image itself.
@@ -62,11 +62,11 @@ def image_answer(
     manifest = held.servable.manifest
     takes_images = manifest is not None and manifest.interface.takes_images
     names = [signature] if signature else [DEFAULT]
-    if not takes_images:
+    if manifest is None or not takes_images:
         names = [signature or _BYTES]
         if manifest is not None and names[0] not in held.servable.signatures:
             _refuse(manifest)
-    elif not signature and _LOCALIZE in held.servable.signatures:
+    elif not signature and manifest.samplers and _LOCALIZE in held.servable.signatures:
         names.append(_LOCALIZE)
     given = _input(held, names[0])
     original = None

@@ -132,7 +132,7 @@ async function answer(model, version, png, signal) {
   const card = at(`version-${version.version}`);
   const error = card.querySelector(".error");
   try {
-    const crops = version.signatures.includes("rectify");
+    const crops = showsCrops(version);
     const [row, crop] = await Promise.all([
       predict(model, version, png, "", signal),
       crops ? predict(model, version, png, "rectify", signal) : null,
@@ -158,6 +158,9 @@ function transformer(version) {
   if (!version.transformers) return ASSUMED;
   return version.transformers.find((one) => one.reads_images) ?? version.transformers[0];
 }
+
+// A model without transformers may have a signature of its own by that name.
+const showsCrops = (version) => transformer(version) && version.signatures.includes("rectify");
 
 function drawLook(canvas, corners, transform) {
   canvas.width = scene.width;
@@ -187,7 +190,7 @@ function choose() {
       card.id = `version-${version.version}`;
       const labels = Object.keys(model.labels).filter((name) => model.labels[name] === version.version);
       card.querySelector("h2").textContent = ["Version " + version.version, ...labels].join(" · ");
-      card.querySelector(".seen").hidden = !version.signatures.includes("rectify");
+      card.querySelector(".seen").hidden = !showsCrops(version);
       card.querySelector(".pictures").hidden = !transformer(version);
       return card;
     }),

@@ -2,18 +2,31 @@
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from stn_tf.export.manifest import read_manifest, write_manifest
 from stn_tf.serving.client import Client
 from tests.serving import handmade
 from tests.serving.handmade import HEIGHT, WIDTH, Handmade
 from tests.serving.server.conftest import Server
 from tests.serving.server.running import running
 
+
+def own_localize(folder: Path) -> Handmade:
+    """A model without transformers, one of whose own signatures is called `localize`."""
+    model = handmade.regression(folder, handmade.WIDE)
+    manifest = read_manifest(folder)
+    names = {"serving_default": ("age",), "localize": ("pose", "temperature")}
+    write_manifest(folder, manifest.model_copy(update={"signatures": names}))
+    return model
+
+
 MAKERS = {
+    "own_localize": own_localize,
     "softmax": lambda folder: handmade.softmax(folder, handmade.NORMALISED),
     "unknown": lambda folder: handmade.softmax(
         folder, handmade.RGB.model_copy(update={"value_range": None})
@@ -102,6 +115,11 @@ def test_regression(server: Server, models: dict) -> None:
     np.testing.assert_allclose(row["pose"], truth["pose"][0], atol=1e-5)
     # It has no batch dimension, and with one image it is that image's.
     assert row["temperature"] == pytest.approx(truth["temperature"], abs=1e-5)
+
+
+def test_localize_of_a_models_own(server: Server, models: dict) -> None:
+    truth = models["own_localize"].truth(PIXELS[None])
+    assert asked(server, "own_localize") == pytest.approx(truth["age"][0], abs=1e-5)
 
 
 def test_embedding_of_bytes(server: Server, models: dict) -> None:
