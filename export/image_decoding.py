@@ -159,7 +159,8 @@ def _other(encoded: tf.Tensor, header: tf.Tensor) -> tf.Tensor:
         # An 8-bit BMP, of which TensorFlow gives the indices: its palette is behind two headers.
         start = 14 + header[14] + 256 * header[15]
         bytes_ = tf.io.decode_raw(tf.strings.substr(encoded, start, 1024), tf.uint8)
-        palette = tf.reshape(bytes_[: tf.size(bytes_) // 4 * 4], [-1, 4])[:, 2::-1]
+        palette = tf.reshape(bytes_[: tf.size(bytes_) // 4 * 4], [-1, 4])
+        palette = tf.reverse(palette[:, :3], [1])
         return tf.gather(tf.cast(palette, tf.int32), image[..., 0])
 
     # The fourth channel of a BMP file is not used.
@@ -187,7 +188,7 @@ def _orientation(encoded: tf.Tensor) -> tf.Tensor:
 
     def number(at: tf.Tensor, count: int, little: tf.Tensor | bool = False) -> tf.Tensor:
         weights = tf.constant([256**place for place in range(count)], tf.int64)
-        digits = read(at, count) * tf.where(little, weights, weights[::-1])
+        digits = read(at, count) * tf.where(little, weights, tf.reverse(weights, [0]))
         return tf.cast(tf.minimum(tf.reduce_sum(digits, axis=-1), 2**30), tf.int32)
 
     def says(at: tf.Tensor, name: bytes) -> tf.Tensor:
@@ -245,8 +246,8 @@ def _turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
         return tf.reduce_any(tf.equal(orientation, orientations))
 
     swapped = tf.cond(within(5, 6, 7, 8), lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
-    mirrored = tf.cond(within(2, 3, 6, 7), lambda: swapped[:, ::-1], lambda: swapped)
-    return tf.cond(within(3, 4, 7, 8), lambda: mirrored[::-1], lambda: mirrored)
+    mirrored = tf.cond(within(2, 3, 6, 7), lambda: tf.reverse(swapped, [1]), lambda: swapped)
+    return tf.cond(within(3, 4, 7, 8), lambda: tf.reverse(mirrored, [0]), lambda: mirrored)
 
 
 def _fit(pixels: tf.Tensor, deep: tf.Tensor, spec: InputSpec) -> tf.Tensor:
@@ -347,7 +348,7 @@ def _from_pixels(pixels: tf.Tensor, spec: InputSpec) -> tf.Tensor:
     low, high = spec.value_range
     values = tf.clip_by_value(pixels, 0.0, 255.0)
     if spec.color_space == "bgr":
-        values = values[..., ::-1]
+        values = tf.reverse(values, [-1])
     if (low, high) != (0.0, 255.0):
         values = low + values / 255.0 * (high - low)
     if spec.mean != (0.0,) or spec.std != (1.0,):
