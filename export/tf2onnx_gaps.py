@@ -6,6 +6,9 @@ Each with the condition for its removal.
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
+
+_SIGN = np.iinfo(np.int32).min
 
 
 def erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
@@ -19,7 +22,49 @@ def erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
     ctx.make_node("Sub", [one, erf], name=name, outputs=[output], shapes=[shape], dtypes=[dtype])
 
 
-HANDLERS = {"Erfc": erfc}
+def bitcast(ctx: Any, node: Any, name: str, args: Any) -> None:
+    """The sign bit of a float32 as an int32: Keras's `argmax` and `signbit` tell -0 from 0 by it.
+
+    Of all that the bits of a number may be read for, the sign alone has operations in ONNX: 1 / -0
+    is minus infinity. Remove when ONNX and tf2onnx know Bitcast.
+    """
+    from tf2onnx import utils
+
+    source, output = node.input[0], node.output[0]
+    shape = ctx.get_shape(output)
+    floats, whole = TensorProto.FLOAT, TensorProto.INT32
+    masks = [n for n in ctx.find_output_consumers(output) if n.type == "BitwiseAnd"]
+    fits = (ctx.get_dtype(source), ctx.get_dtype(output)) == (floats, whole) and masks
+    if not fits or any(
+        not any(i.is_const() and np.all(i.get_tensor_value(False) == _SIGN) for i in mask.inputs)
+        for mask in masks
+    ):
+        raise ValueError(
+            f"`{name}` reads the bits of numbers (Bitcast), of which ONNX has the sign of a "
+            "float32 alone. Compute it with arithmetic."
+        )
+    ctx.remove_node(node.name)
+
+    def add(op: str, *inputs: str, dtype: int, **choices: Any) -> str:
+        made = ctx.make_node(op, list(inputs), shapes=[shape], dtypes=[dtype], **choices)
+        return str(made.output[0])
+
+    def constant(value: Any) -> str:
+        return str(ctx.make_const(utils.make_name(name), np.asarray(value)).output[0])
+
+    zero = constant(np.float32(0))
+    below = add("Less", source, zero, dtype=TensorProto.BOOL)
+    inverse = add("Div", constant(np.float32(1)), source, dtype=floats)
+    infinite = add("Less", inverse, zero, dtype=TensorProto.BOOL)
+    negative = add("Or", below, infinite, dtype=TensorProto.BOOL)
+    signs = (constant(np.int32(_SIGN)), constant(np.int32(0)))
+    add("Where", negative, *signs, dtype=whole, outputs=[output], name=name)
+    for mask in masks:  # There are no other bits, and older opsets lack the operation.
+        mask.type = "Identity"
+        ctx.replace_inputs(mask, [output])
+
+
+HANDLERS = {"Erfc": erfc, "Bitcast": bitcast}
 
 
 def transposes() -> Any:

@@ -278,6 +278,13 @@ def _attention() -> keras.Model:
     return keras.Model(images, layers.Dense(4, activation="softmax")(features))
 
 
+def _own_class() -> keras.Model:
+    """Tells the class itself, with `argmax`, which reads the sign bits of zeros."""
+    images = _images()
+    shares = layers.Dense(3, activation="softmax")(layers.Flatten()(images))
+    return keras.Model(images, {"shares": shares, "class": ops.argmax(shares, axis=-1)})
+
+
 def _two_heads() -> keras.Model:
     images = _images()
     features = layers.Flatten()(images)
@@ -379,6 +386,13 @@ MODELS = {
         _several,
         outputs=("total", "picture"),
         feeds={"left": ((3, 8, 8, 1), (0, 1)), "right": ((3, 6), (0, 1))},
+    ),
+    "own_class": Foreign(
+        _own_class,
+        outputs=("shares", "class"),
+        derived=("probabilities",),
+        declared={"classes": ("ant", "bee", "cat"), "input_range": (0, 1)},
+        task="classification",
     ),
     "two_heads": Foreign(_two_heads, outputs=("output", "box")),
     "fixed_batch": Foreign(_fixed_batch, feeds={"images": ((4, 12, 10, 3), (0, 1))}),
