@@ -19,8 +19,8 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
-from stn_tf.data import DISTORTIONS, canvas_size, load_source, training_dataset
-from stn_tf.models import build_network
+from stn_tf.paper import DISTORTIONS, canvas_size, load_source, training_dataset
+from stn_tf.paper import build_network
 
 BATCH = 256
 RESULTS = Path(__file__).parent / "results"

@@ -15,7 +15,7 @@ from stn_tf.export.network import Network
 from stn_tf.export.onnx_dimensions import name_dimensions
 from stn_tf.export.onnx_file import convert
 from stn_tf.layers import SpatialTransformer
-from stn_tf.models import build_network
+from stn_tf.paper import build_network
 
 
 def mnist_rts() -> keras.Model:

@@ -54,7 +54,7 @@ def main(rounds: int, output: Path) -> None:
 
 def configuration(xla: bool) -> Any:
     """The settings that `stn-tf train mnist-rts` has."""
-    from stn_tf.training import load_experiment
+    from stn_tf.experiments import load_experiment
 
     return load_experiment("mnist-rts", [f"xla={str(xla).lower()}", "deterministic=false"])
 

@@ -44,7 +44,7 @@ def command(out: Path, overrides: tuple[str, ...]) -> None:
     from stn_tf.serving.jobs import predict
     from stn_tf.serving.jobs.picture import picture
     from stn_tf.serving.models import load_engine
-    from stn_tf.training import Run, load_experiment, train
+    from stn_tf.experiments import Run, load_experiment, train
 
     progress = Console(stderr=True)
     run_dir = _next(out / "run")

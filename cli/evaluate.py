@@ -30,7 +30,7 @@ def command(run: Path, output: Path | None, as_json: bool) -> None:
     """
     import_tensorflow()
     from stn_tf import plots
-    from stn_tf.training import Run, evaluate
+    from stn_tf.experiments import Run, evaluate
 
     evaluation = evaluate(Run(run))
     output = output or run / "confusion.png"

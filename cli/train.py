@@ -75,7 +75,8 @@ def command(
             out = Path(experiment).parent
 
     import_tensorflow()
-    from stn_tf.training import Interrupted, train
+    from stn_tf.experiments import train
+    from stn_tf.training import Interrupted
 
     try:
         report = train(config, out, resume=resume)

@@ -51,7 +51,7 @@ def load_network(source: Source, *, signature: str = DEFAULT, **declared: Any) -
         return load_saved_network(path, signature, declaration)
     if path.is_file():
         return inspect(_load_keras(path), declaration)
-    from stn_tf.training import Run
+    from stn_tf.experiments import Run
 
     run = Run(path)
     return inspect(run.load_model(), Declaration.of(run.interface))

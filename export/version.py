@@ -82,7 +82,7 @@ def export_run(
     """Exports the network of a run, compared on the run's own test images.
 
     Args:
-        run_dir: A folder that `stn_tf.training.train` wrote.
+        run_dir: A folder that `stn_tf.experiments.train` wrote.
         out: The folder that gets the version as a sub-folder.
         images: Images to compare on and to calibrate int8 with, instead of the run's own.
         name, tolerance, options, on_parity, on_note: As for `export_model`.
@@ -92,7 +92,7 @@ def export_run(
         ParityError: If a file does not compute what the network does; nothing is written.
         ExportError: If the network cannot be exported, or `out` cannot be written.
     """
-    from stn_tf.training import Run
+    from stn_tf.experiments import Run
 
     run = Run(run_dir)
     options = options or ExportOptions()

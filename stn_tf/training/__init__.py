@@ -12,12 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
-    "Evaluation": "stn_tf.training.evaluation",
+    "Evaluation": "stn_tf.experiments.evaluation",
     "ExperimentConfig": "stn_tf.training.config",
     "Interrupted": "stn_tf.training.interrupt",
-    "Report": "stn_tf.training.report",
-    "Run": "stn_tf.training.run",
-    "evaluate": "stn_tf.training.evaluation",
+    "Report": "stn_tf.experiments.report",
+    "Run": "stn_tf.experiments.run",
+    "evaluate": "stn_tf.experiments.evaluation",
     "load_experiment": "stn_tf.experiments",
     "train": "stn_tf.training.loop",
 }
@@ -26,12 +26,12 @@ __all__ = list(_PUBLIC)
 if TYPE_CHECKING:
     from stn_tf.experiments import load_experiment as load_experiment
     from stn_tf.training.config import ExperimentConfig as ExperimentConfig
-    from stn_tf.training.evaluation import Evaluation as Evaluation
-    from stn_tf.training.evaluation import evaluate as evaluate
+    from stn_tf.experiments.evaluation import Evaluation as Evaluation
+    from stn_tf.experiments.evaluation import evaluate as evaluate
     from stn_tf.training.interrupt import Interrupted as Interrupted
     from stn_tf.training.loop import train as train
-    from stn_tf.training.report import Report as Report
-    from stn_tf.training.run import Run as Run
+    from stn_tf.experiments.report import Report as Report
+    from stn_tf.experiments.run import Run as Run
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from stn_tf.errors import RunError
-from stn_tf.training.folder import writing
+from stn_tf.experiments.run_folder import writing
 
 KEEP = 3
 _PREFIX = "step"

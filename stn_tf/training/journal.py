@@ -6,8 +6,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.training.folder import RunFolder, writing
-from stn_tf.training.report import write_whole
+from stn_tf.experiments.run_folder import RunFolder, writing
+from stn_tf.experiments.report import write_whole
 
 
 class Journal:

@@ -14,19 +14,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.data import Source, canvas_size, training_dataset
+from stn_tf.paper import Source, canvas_size, training_dataset
 from stn_tf.errors import ConfigError, RunError
 from stn_tf.layers import record_transformations
 from stn_tf.training.checkpoint import Checkpoints
 from stn_tf.training.config import ExperimentConfig
-from stn_tf.training.evaluation import confusion, error_percent, predictor
-from stn_tf.training.folder import RunFolder, writing
+from stn_tf.experiments.evaluation import confusion, error_percent, predictor
+from stn_tf.experiments.run_folder import RunFolder, writing
 from stn_tf.training.interrupt import Interrupted, StopRequest
 from stn_tf.training.journal import Journal
 from stn_tf.training.optimizers import LearningRate
 from stn_tf.training.progress import TrainingProgress
-from stn_tf.training.report import Report, versions, weights_sha256, write_whole
-from stn_tf.training.run import config_source, evaluation_batches
+from stn_tf.experiments.report import Report, versions, weights_sha256, write_whole
+from stn_tf.experiments.run import config_source, evaluation_batches
 from stn_tf.training.step import Trainer, build_model, dtype_policy
 from stn_tf.training.strategy import Cluster, create_strategy, local_replica_ids, read_cluster
 

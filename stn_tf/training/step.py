@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from stn_tf.errors import ConfigError
 from stn_tf.layers import spatial_transformers
-from stn_tf.models import NETWORKS, build_network
+from stn_tf.paper import NETWORKS, build_network
 from stn_tf.sampling.choice import preferred_sampler
 from stn_tf.training.config import ExperimentConfig
 from stn_tf.training.optimizers import build_optimizer

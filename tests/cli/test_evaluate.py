@@ -7,7 +7,7 @@ from PIL import Image
 
 from stn_tf.cli.main import main
 from stn_tf.experiments import load_experiment
-from stn_tf.training import train
+from stn_tf.experiments import train
 
 
 @pytest.fixture(scope="module")

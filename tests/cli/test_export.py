@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from stn_tf.cli.main import main
 from stn_tf.layers import SpatialTransformer
-from stn_tf.training import Run, load_experiment, train
+from stn_tf.experiments import Run, load_experiment, train
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import tensorflow as tf
 from stn_tf.errors import RunError
 from stn_tf.export import export_model, export_run, read_manifest
 from stn_tf.export.validation import validate
-from stn_tf.training import Run, evaluate
-from stn_tf.training.report import weights_sha256
+from stn_tf.experiments import Run, evaluate
+from stn_tf.experiments.report import weights_sha256
 
 NAMES = ("ant", "bee", "cat", "dög")
 

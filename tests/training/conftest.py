@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stn_tf.experiments import load_experiment
-from stn_tf.training import Run, train
+from stn_tf.experiments import Run, train
 
 # Small enough for a few seconds, and real: digits, distorted, and a network that straightens them.
 TINY = (

@@ -162,6 +162,6 @@ def test_full_disk_stops_the_run_and_space_lets_it_go_on(
 
 
 def _network_weights(run):
-    from stn_tf.training import Run
+    from stn_tf.experiments import Run
 
     return Run(run).report["weights_sha256"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stn_tf.data import DISTORTIONS, SOURCES
+from stn_tf.paper import DISTORTIONS, SOURCES
 from stn_tf.errors import ConfigError
 from stn_tf.experiments import EXPERIMENTS, load_experiment
 from stn_tf.training.config import KEYS, ExperimentConfig, build_config, parse_overrides

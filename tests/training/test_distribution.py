@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from stn_tf.training import Run
+from stn_tf.experiments import Run
 
 _TWO_CPUS = """
 import sys
@@ -22,7 +22,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 _MIRRORED_RUNS = """
 from pathlib import Path
 from stn_tf.experiments import load_experiment
-from stn_tf.training import train
+from stn_tf.experiments import train
 
 for strategy in ("mirrored", "one"):
     config = load_experiment("digits-r", [*sys.argv[2:], f"strategy={strategy}"])

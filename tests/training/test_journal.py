@@ -3,7 +3,7 @@ import json
 import pytest
 
 from stn_tf.errors import RunError
-from stn_tf.training.folder import RunFolder
+from stn_tf.experiments.run_folder import RunFolder
 from stn_tf.training.journal import Journal
 
 

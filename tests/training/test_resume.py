@@ -8,8 +8,8 @@ import pytest
 
 from stn_tf.errors import RunError
 from stn_tf.experiments import load_experiment
-from stn_tf.training import Run, train
-from stn_tf.training.report import weights_sha256
+from stn_tf.experiments import Run, train
+from stn_tf.experiments.report import weights_sha256
 
 
 def _wait_for(run, step, process):

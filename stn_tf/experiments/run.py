@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.data import Source, evaluation_dataset, load_source
+from stn_tf.paper import Source, evaluation_dataset, load_source
 from stn_tf.errors import RunError
 from stn_tf.interface import ModelInterface
 from stn_tf.training.checkpoint import load_weights
 from stn_tf.training.config import ExperimentConfig
-from stn_tf.training.folder import RunFolder
-from stn_tf.training.report import Report
+from stn_tf.experiments.run_folder import RunFolder
+from stn_tf.experiments.report import Report
 from stn_tf.training.step import build_model, dtype_policy
 
 # Validation and test images are distorted alike in every run, whatever its own seed.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
-from stn_tf.data.batch import Batch, Parameters
-from stn_tf.data.canvas import REFERENCE
-from stn_tf.data.projection import project
+from stn_tf.paper.batch import Batch, Parameters
+from stn_tf.paper.canvas import REFERENCE
+from stn_tf.paper.projection import project
 
 # The corners of the unit square as (x, y), in the order in which they are walked around.
 _UNIT_SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))

@@ -21,7 +21,7 @@ import tensorflow as tf
 from stn_tf.errors import RunError
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 from stn_tf.training.config import ExperimentConfig, build_config, read_toml
-from stn_tf.training.report import write_whole
+from stn_tf.experiments.report import write_whole
 
 # Settings that may change on resume: they say where a run runs, not what comes out of it.
 _MAY_CHANGE = {"data_dir", "strategy"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stn_tf.data.source import Examples, Source
+from stn_tf.paper.source import Examples, Source
 from stn_tf.errors import DataError
 
 _CLASSES = tuple("0123456789")

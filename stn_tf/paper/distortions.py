@@ -16,12 +16,12 @@ from typing import Protocol
 
 import tensorflow as tf
 
-from stn_tf.data.batch import Batch, Parameters
-from stn_tf.data.canvas import canvas_size
-from stn_tf.data.clutter import Clutter
-from stn_tf.data.elastic import Elastic
-from stn_tf.data.perspective import Perspective
-from stn_tf.data.rotation import Rotation
+from stn_tf.paper.batch import Batch, Parameters
+from stn_tf.paper.canvas import canvas_size
+from stn_tf.paper.clutter import Clutter
+from stn_tf.paper.elastic import Elastic
+from stn_tf.paper.perspective import Perspective
+from stn_tf.paper.rotation import Rotation
 
 
 class Distortion(Protocol):

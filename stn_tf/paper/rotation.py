@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
-from stn_tf.data.batch import Batch, Parameters
-from stn_tf.data.projection import project
+from stn_tf.paper.batch import Batch, Parameters
+from stn_tf.paper.projection import project
 
 
 @dataclass(frozen=True)

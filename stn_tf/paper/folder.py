@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from stn_tf.data.image_file import SUFFIXES, UNREADABLE, Header, read_header, read_image
-from stn_tf.data.source import Examples, Source
+from stn_tf.paper.source import Examples, Source
 from stn_tf.data.split import TEST, TRAIN, VALIDATION, stratified_split
 from stn_tf.errors import DataError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stn_tf.data import load_source
+from stn_tf.paper import load_source
 from stn_tf.errors import ConfigError
 
 

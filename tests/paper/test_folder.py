@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stn_tf.data import Examples, Source, load_source, read_image
+from stn_tf.data import read_image
+from stn_tf.paper import Examples, Source, load_source
 from stn_tf.errors import DataError
 
 

@@ -8,9 +8,9 @@ from tensorflow.core.util import event_pb2
 import stn_tf
 from stn_tf.errors import RunError
 from stn_tf.experiments import load_experiment
-from stn_tf.training import Run, evaluate, train
-from stn_tf.training.evaluation import Evaluation
-from stn_tf.training.report import weights_sha256
+from stn_tf.experiments import Run, evaluate, train
+from stn_tf.experiments.evaluation import Evaluation
+from stn_tf.experiments.report import weights_sha256
 
 
 def test_loss_falls(tiny_run):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stn_tf.data import DISTORTIONS, Examples, Source, evaluation_dataset, load_source
-from stn_tf.data import training_dataset as training
+from stn_tf.paper import DISTORTIONS, Examples, Source, evaluation_dataset, load_source
+from stn_tf.paper import training_dataset as training
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stn_tf.layers import record_transformations, spatial_transformers
-from stn_tf.models import NETWORKS, PARAMETER_BUDGET, build_network
+from stn_tf.paper import NETWORKS, PARAMETER_BUDGET, build_network
 
 # Height and width of the canvas, and whether crops are pooled, for R/P/E, RTS and TC.
 EXPERIMENTS = [(28, False), (42, True), (60, True)]

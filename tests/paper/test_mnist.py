@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stn_tf.data import load_source
+from stn_tf.paper import load_source
 from stn_tf.errors import DataError
 
 FILES = [

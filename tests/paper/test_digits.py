@@ -4,7 +4,7 @@ import numpy as np
 import scipy.spatial
 from sklearn.datasets import load_digits
 
-from stn_tf.data import load_source
+from stn_tf.paper import load_source
 
 
 def test_digits_are_split_once_and_for_all() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from stn_tf.data import keys
-from stn_tf.data.batch import Parameters
-from stn_tf.data.distortions import distort, draw
-from stn_tf.data.source import Examples
+from stn_tf.paper.batch import Parameters
+from stn_tf.paper.distortions import distort, draw
+from stn_tf.paper.source import Examples
 
 # What one seed is used for.
 _ORDER, _TRAINING, _EVALUATION = 0, 1, 2

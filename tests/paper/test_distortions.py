@@ -7,9 +7,9 @@ import pytest
 import scipy.ndimage
 import tensorflow as tf
 
-from stn_tf.data import DISTORTIONS, canvas_size, distort, draw, load_source
-from stn_tf.data.distortions import _DISTORTIONS
-from stn_tf.data.perspective import Perspective
+from stn_tf.paper import DISTORTIONS, canvas_size, distort, draw, load_source
+from stn_tf.paper.distortions import _DISTORTIONS
+from stn_tf.paper.perspective import Perspective
 from tests import reference
 
 PAPER_P = _DISTORTIONS["p"]

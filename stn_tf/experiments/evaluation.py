@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.sampling.choice import preferred_sampler
-from stn_tf.training.run import Run
+from stn_tf.experiments.run import Run
 
 
 @dataclasses.dataclass(frozen=True)

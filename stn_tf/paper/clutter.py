@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
-from stn_tf.data.batch import Batch, Parameters
-from stn_tf.data.canvas import REFERENCE
+from stn_tf.paper.batch import Batch, Parameters
+from stn_tf.paper.canvas import REFERENCE
 
 
 @dataclass(frozen=True)

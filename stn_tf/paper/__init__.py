@@ -1,0 +1,59 @@
+"""Jaderberg et al. 2015, Spatial Transformer Networks: their networks, distortions, data and experiments.
+
+    NETWORKS, build_network   the networks of appendix A.4
+    load_source               digits (embedded), mnist (idx files) or folder
+    Source, Examples          what a source gives: train, validation and test examples, class names
+
+    DISTORTIONS               none, r, rts, p, e, tc: the distorted MNIST sets
+    canvas_size               the size of the images that a distortion gives
+    draw, distort             random parameters, and the images that they make
+
+    training_dataset          endless shuffled batches; batch `step` depends on seed and step alone
+    evaluation_dataset        every example once, distorted in the same way each time
+
+A batch is `(images, labels)`: float32 `[N, H, W, C]` in 0..1 and int32 `[N]`. Nothing outside of
+this room imports it but the list of experiments.
+
+Importing this package does not import TensorFlow; its names are loaded at first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stn_tf.paper.canvas import DISTORTIONS, canvas_size
+    from stn_tf.paper.distortions import distort, draw
+    from stn_tf.paper.networks import NETWORKS, PARAMETER_BUDGET, build_network
+    from stn_tf.paper.pipeline import evaluation_dataset, training_dataset
+    from stn_tf.paper.source import SOURCES, Examples, Source, load_source
+
+__all__ = [
+    "DISTORTIONS",
+    "NETWORKS",
+    "PARAMETER_BUDGET",
+    "SOURCES",
+    "Examples",
+    "Source",
+    "build_network",
+    "canvas_size",
+    "distort",
+    "draw",
+    "evaluation_dataset",
+    "load_source",
+    "training_dataset",
+]
+
+_MODULES = {
+    "stn_tf.paper.canvas": ("DISTORTIONS", "canvas_size"),
+    "stn_tf.paper.distortions": ("distort", "draw"),
+    "stn_tf.paper.networks": ("NETWORKS", "PARAMETER_BUDGET", "build_network"),
+    "stn_tf.paper.pipeline": ("evaluation_dataset", "training_dataset"),
+    "stn_tf.paper.source": ("SOURCES", "Examples", "Source", "load_source"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module 'stn_tf.paper' has no attribute {name!r}")
