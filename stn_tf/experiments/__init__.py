@@ -1,87 +1,37 @@
-"""The shipped experiments, and how settings come from one.
+"""From the name of an experiment to a trained run.
 
-EXPERIMENTS        name -> Experiment; each file here holds a family
-load_experiment    checked settings from a name or a TOML file, and overrides
+    EXPERIMENTS        name -> Experiment
+    load_experiment    checked settings from a name or a TOML file, and overrides
+    train              runs them, into a run folder; returns the report
+    Run                a run folder: settings, weights, examples, report
+    evaluate           error, confusion and per-class table of a run
+
+Importing this package does not import TensorFlow; what needs it is loaded at first use.
 """
 
-import difflib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from stn_tf.errors import ConfigError
-from stn_tf.experiments import digits, folder, mnist
-from stn_tf.experiments.experiment import Experiment
-from stn_tf.training.config import (
-    ExperimentConfig,
-    build_config,
-    check_keys,
-    parse_overrides,
-    read_toml,
-)
+from stn_tf.experiments.settings import EXPERIMENTS, load_experiment
 
-EXPERIMENTS: dict[str, Experiment] = {
-    **digits.EXPERIMENTS,
-    **mnist.EXPERIMENTS,
-    **folder.EXPERIMENTS,
+if TYPE_CHECKING:
+    from stn_tf.experiments.evaluation import Evaluation, evaluate
+    from stn_tf.experiments.report import Report
+    from stn_tf.experiments.run import Run
+    from stn_tf.experiments.train import train
+
+__all__ = ["EXPERIMENTS", "Evaluation", "Report", "Run", "evaluate", "load_experiment", "train"]
+
+_LAZY = {
+    "Evaluation": "stn_tf.experiments.evaluation",
+    "Report": "stn_tf.experiments.report",
+    "Run": "stn_tf.experiments.run",
+    "evaluate": "stn_tf.experiments.evaluation",
+    "train": "stn_tf.experiments.train",
 }
-__all__ = ["EXPERIMENTS", "Experiment", "load_experiment"]
-
-# Where the schedules of settings that name no shipped experiment come from.
-_FAMILIES = {"digits": "digits-rts", "mnist": "mnist-rts", "folder": "folder"}
 
 
-def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """Returns the settings of an experiment.
-
-    Later ones win: the experiment's settings, its schedule, the TOML file's keys, the overrides. A
-    `schedule` among the overrides brings its settings along, under the other overrides.
-
-    Args:
-        name_or_path: A name in `EXPERIMENTS`, or a TOML file of settings, such as the
-            `config.toml` of a run. Its key `base` may name an experiment to start from.
-        overrides: `key=value` texts.
-
-    Raises:
-        ConfigError: If there is no such experiment, or a key or value is wrong.
-    """
-    changes = parse_overrides(overrides)
-    check_keys(changes)
-    name = str(name_or_path)
-    if name in EXPERIMENTS:
-        file_settings: dict[str, Any] = {}
-        base: str | None = name
-    elif name.endswith(".toml"):
-        file_settings = read_toml(Path(name_or_path))
-        check_keys(file_settings, also=("base",))
-        base = file_settings.pop("base", None)
-    else:
-        base, file_settings = name, {}
-    if base is not None and base not in EXPERIMENTS:
-        raise ConfigError(_unknown(str(base)))
-
-    settings: dict[str, Any] = {"schedule": "short"}
-    if base is not None:
-        settings |= {"name": base, **EXPERIMENTS[base].settings}
-        settings |= EXPERIMENTS[base].schedules["short"]
-    elif "name" not in file_settings:
-        settings["name"] = Path(name).stem
-    for layer in (file_settings, changes):
-        if "schedule" in layer:
-            settings |= _schedule(layer["schedule"], {**settings, **layer})
-        settings |= layer
-    return build_config(settings)
-
-
-def _schedule(schedule: Any, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    name = settings.get("name")
-    if name not in EXPERIMENTS:
-        name = _FAMILIES.get(str(settings.get("source", "digits")))
-    # An unknown schedule or source is named when the settings are checked.
-    return EXPERIMENTS[name].schedules.get(str(schedule), {}) if name else {}
-
-
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, EXPERIMENTS, n=1, cutoff=0.5)
-    hint = f"Did you mean `{near[0]}`?" if near else f"Shipped: {', '.join(EXPERIMENTS)}."
-    return f"`{name}` is neither an experiment nor a .toml file. {hint}"
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'stn_tf.experiments' has no attribute {name!r}")

@@ -1,15 +1,18 @@
 """How often a network is wrong, and on what."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from stn_tf.errors import DataError
 from stn_tf.sampling.choice import preferred_sampler
-from stn_tf.experiments.run import Run
+
+if TYPE_CHECKING:
+    from stn_tf.experiments.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +20,7 @@ class ClassRow:
     """One class of the per-class table.
 
     Attributes:
-        images: How many images are of this class.
+        images: How many images are of this class: so few images stand behind its figures.
         error_percent: How many of these were taken for another; 0 if there are none.
         precision_percent: How many of those taken for this class are; 0 if there are none.
         taken_for: The class for which it was taken most often by mistake, if any.
@@ -35,12 +38,19 @@ class Evaluation:
     """The errors of a network on a set of images.
 
     Attributes:
+        error_percent: Of all images.
         confusion: `[K, K]` counts: row the true class, column the predicted one.
+        classes: The names of the classes.
+        images: How many images there are.
     """
 
     error_percent: float
     confusion: np.ndarray
     classes: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        return int(self.confusion.sum())
 
     @property
     def per_class(self) -> list[ClassRow]:
@@ -63,42 +73,50 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         return {
             "error_percent": self.error_percent,
+            "images": self.images,
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),
             "per_class": [dataclasses.asdict(row) for row in self.per_class],
         }
 
 
-def evaluate(run: Run) -> Evaluation:
-    """Measures a run on its test images.
+def evaluate(run: "Run", split: str = "test") -> Evaluation:
+    """Measures a run on its test images, or those of another part.
 
     Raises:
         RunError: If the run has no checkpoint.
-        DataError: If its data cannot be read.
+        DataError: If its data cannot be read, or has no such part, or no classes.
     """
-    counts = confusion(predictor(run.load_model()), run.dataset("test"), len(run.classes))
+    if not run.classes:
+        raise DataError(
+            f"`{run.path}` has no classes to evaluate: its task is {run.interface.task}. Its "
+            "figures are in report.json."
+        )
+    counts = confusion(predictor(run.load_model()), run.dataset(split), len(run.classes))
     return Evaluation(error_percent(counts), counts, run.classes)
 
 
-def predictor(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the model as a function of batches of any size, traced once."""
-    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)]
+def predictor(model: keras.Model) -> Callable[[Any], Any]:
+    """Returns the model as a function of batches of any size, traced once for each shape."""
 
-    def predict(images: tf.Tensor) -> tf.Tensor:
+    @tf.function(reduce_retracing=True)
+    def predict(inputs: Any) -> Any:
         with preferred_sampler():
-            return model(images, training=False)
+            return model(inputs, training=False)
 
-    return tf.function(predict, input_signature=signature)
+    return predict
 
 
 def confusion(
-    predict: Callable[[tf.Tensor], tf.Tensor], dataset: tf.data.Dataset, classes: int
+    predict: Callable[[Any], Any], dataset: Iterable[Any], classes: int
 ) -> np.ndarray:
     """Returns `[classes, classes]` counts: row the true class, column the predicted one."""
+    from stn_tf.experiments.run import class_indices
+
     counts = np.zeros((classes, classes), np.int64)
-    for images, labels in dataset:
-        predicted = np.argmax(predict(images).numpy(), axis=-1)
-        np.add.at(counts, (labels.numpy(), predicted), 1)
+    for images, labels, *_ in dataset:
+        scores = np.asarray(predict(images))
+        np.add.at(counts, (class_indices(np.asarray(labels)), scores.argmax(axis=-1)), 1)
     return counts
 
 

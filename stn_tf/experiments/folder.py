@@ -1,25 +1,11 @@
-"""Your own images: a folder with one sub-folder for each class.
+"""Your own images, and networks for photographs.
 
-Command: `stn-tf train folder --data-dir DIR`; `--set "image_size=[96, 96]"` for larger images,
-`--set channels=1` for grey ones, `--set distortion=rts` for objects placed, turned and scaled.
+Command: `stn-tf train folder --data-dir DIR`, where DIR has one sub-folder of images a class, or
+such folders within `train/`, `val/` and `test/`; `--set backbone=NAME`, `--set transformers=2` for
+objects that are turned or lie anywhere, `--set image_size=320` for more detail.
 Result: depends on your images; `stn-tf evaluate RUN` says.
 """
 
-from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
+from stn_tf.recipe import Experiment
 
-EXPERIMENTS = {
-    "folder": Experiment(
-        settings={
-            "source": "folder",
-            "image_size": (64, 64),
-            "channels": 3,
-            "distortion": "none",
-            "model": "st-cnn-affine",
-        },
-        schedules={
-            "short": adam_schedule(500, batch_size=64, learning_rate=1e-3),
-            "long": adam_schedule(2000, batch_size=64, learning_rate=1e-3),
-            "paper": PAPER_SCHEDULE,
-        },
-    )
-}
+EXPERIMENTS = {"folder": Experiment(settings={"recipe": "images", "data": "auto"})}

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,23 @@ class Report:
     """The outcome of a run, as in its `report.json`.
 
     Attributes:
-        error_percent: Of the test images.
+        error_percent: Of the test images; None where the task has no classes or the data no test.
+        validation_error_percent: Of the validation images, likewise.
+        steps: How many were taken.
         seconds: From start to report, over all resumed parts.
         images_per_second: While stepping, without evaluation and checkpoints.
         weights_sha256: Of all weights' bytes, in the network's order: equal runs have equal ones.
+        test_images: How many images stand behind `error_percent`.
+        chosen_step: The step of the weights that were measured.
+        input_wait: The share of the time in which steps waited for data.
+        skipped_steps: How many were left out because they were no numbers.
+        test: Loss and metrics on the test images.
     """
 
     experiment: str
     model: str
-    error_percent: float
-    validation_error_percent: float
+    error_percent: float | None
+    validation_error_percent: float | None
     steps: int
     seconds: float
     images_per_second: float
@@ -39,6 +45,11 @@ class Report:
     replicas: int
     weights_sha256: str
     versions: dict[str, str]
+    test_images: int | None = None
+    chosen_step: int | None = None
+    input_wait: float | None = None
+    skipped_steps: int = 0
+    test: dict[str, float] | None = None
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -54,19 +65,6 @@ class Report:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise RunError(f"`{path}` is not a run's report: {error}") from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that it is never seen half-written, not even after a crash."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def weights_sha256(model: keras.Model) -> str:

@@ -1,6 +1,7 @@
 """A run folder, seen from outside: its settings, weights, examples and report."""
 
 import dataclasses
+from collections.abc import Iterable
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -8,20 +9,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from stn_tf.paper import Source, evaluation_dataset, load_source
-from stn_tf.errors import RunError
-from stn_tf.interface import ModelInterface
-from stn_tf.training.checkpoint import load_weights
-from stn_tf.training.config import ExperimentConfig
-from stn_tf.experiments.run_folder import RunFolder
+from stn_tf.errors import DataError, RunError
+from stn_tf.experiments.recipes import recipe_of
 from stn_tf.experiments.report import Report
-from stn_tf.training.step import build_model, dtype_policy
-
-# Validation and test images are distorted alike in every run, whatever its own seed.
-EVALUATION_SEED = 2015
-EVALUATION_BATCH = 250
+from stn_tf.experiments.run_folder import RunFolder
+from stn_tf.interface import ModelInterface
+from stn_tf.recipe import PARTS, Prepared
+from stn_tf.training.checkpoint import load_weights
+from stn_tf.training.config import FitConfig
+from stn_tf.training.policy import dtype_policy
 
 
 class Run:
@@ -29,10 +26,10 @@ class Run:
 
     Args:
         path: Its folder.
+        data_dir: Where its data is now, if not where it was.
 
     Attributes:
         config: Its settings.
-        input_shape: Height, width and channels that its network reads.
         classes: The names of the classes, in the order of the logits.
         interface: What its network takes and gives.
 
@@ -40,14 +37,15 @@ class Run:
         RunError: If the folder holds no run.
     """
 
-    def __init__(self, path: str | PathLike[str]):
+    def __init__(self, path: str | PathLike[str], data_dir: str | PathLike[str] | None = None):
         self.path = Path(path)
         self.folder = RunFolder(self.path)
         if not self.path.is_dir():
             raise RunError(f"`{self.path}` is no run folder: there is no such folder.")
-        self.config: ExperimentConfig = self.folder.read_config()
+        self.config: FitConfig = self.folder.read_config()
+        if data_dir is not None:
+            self.config = self.config.model_copy(update={"data_dir": str(Path(data_dir).resolve())})
         self.interface: ModelInterface = self.folder.read_network()
-        self.input_shape = tuple(map(int, filter(None, self.interface.inputs[0].shape[1:])))
         self.classes = self.interface.class_names
 
     @property
@@ -57,23 +55,37 @@ class Run:
             return None
         return dataclasses.asdict(Report.read(self.folder.report))
 
-    def load_model(self) -> keras.Model:
-        """Returns the network with the final weights, or else the latest.
+    def load_model(self, which: str = "chosen") -> keras.Model:
+        """Returns the network with the weights that were chosen, or else the latest.
 
         It computes in float32, whatever precision it was trained in.
+
+        Args:
+            which: `chosen`, `best` or `last`.
+
+        Raises:
+            RunError: If there is no checkpoint, or it cannot be read.
         """
         with dtype_policy("float32"):
-            model = build_model(self.config, self.input_shape, len(self.classes))
-        load_weights(self.folder.checkpoints, model)
+            model = recipe_of(self.config).model(self.config, self.interface)
+        load_weights(self.folder.checkpoints, model, which)
         return model
 
-    def dataset(self, split: str = "test") -> tf.data.Dataset:
-        """Returns batches of (images, labels), distorted as in the report.
+    def dataset(self, split: str = "test") -> Iterable[Any]:
+        """Returns batches of (images, labels), as in the report.
 
         Args:
             split: `train`, `validation` or `test`.
+
+        Raises:
+            DataError: If the data cannot be read, has other classes, or no such part.
         """
-        return evaluation_batches(self._source, self.config, split)
+        if split not in PARTS:
+            raise ValueError(f"`split` must be train, validation or test, but it is {split!r}.")
+        dataset = self.prepared.parts(split)
+        if dataset is None:
+            raise DataError(f"The data of `{self.path}` has no part {split}.")
+        return dataset
 
     def examples(
         self, split: str = "test", count: int | None = None
@@ -81,39 +93,44 @@ class Run:
         """Returns the first `count` images and labels of `dataset(split)`, or all.
 
         Returns:
-            `[N, H, W, C]` float32 in 0..1, and `[N]` int32.
+            `[N, ...]` as the network takes them, and `[N]` int32, the indices of the classes.
         """
-        dataset = self.dataset(split).unbatch()
-        if count is not None:
-            dataset = dataset.take(count)
-        batches = list(dataset.batch(EVALUATION_BATCH).as_numpy_iterator())
-        if not batches:
-            return np.zeros((0, *self.input_shape), np.float32), np.zeros(0, np.int32)
-        images, labels = zip(*batches, strict=True)
+        images: list[np.ndarray] = []
+        labels: list[np.ndarray] = []
+        missing = count
+        for batch in self.dataset(split):
+            if missing is not None and missing <= 0:
+                break
+            images.append(np.asarray(batch[0])[:missing])
+            labels.append(class_indices(np.asarray(batch[1]))[:missing])
+            if missing is not None:
+                missing -= len(images[-1])
+        if not images:
+            shape = [length or 1 for length in self.interface.inputs[0].shape[1:]]
+            return np.zeros((0, *shape), np.float32), np.zeros(0, np.int32)
         return np.concatenate(images), np.concatenate(labels)
 
     @cached_property
-    def _source(self) -> Source:
-        return config_source(self.config)
+    def prepared(self) -> Prepared:
+        """What the recipe makes of the settings, with the split that the run began with.
+
+        Raises:
+            DataError: If the data cannot be read, or has other classes.
+        """
+        prepared = recipe_of(self.config).prepare(self.config, self.folder.read_split())
+        found = prepared.interface.class_names
+        if found != self.classes:
+            different = sorted(set(found) ^ set(self.classes)) or ["their order"]
+            raise DataError(
+                f"`data_dir` {getattr(self.config, 'data_dir', None)!r} has other classes than the "
+                f"run `{self.path}`, which was trained on {len(self.classes)}: "
+                f"{', '.join(different[:10])}. Give the folder with the same classes by --data-dir."
+            )
+        return prepared
 
 
-def config_source(config: ExperimentConfig) -> Source:
-    """Loads the data of the settings."""
-    return load_source(
-        config.source,
-        None if config.data_dir is None else Path(config.data_dir),
-        image_size=config.image_size,
-        channels=config.channels,
-    )
-
-
-def evaluation_batches(source: Source, config: ExperimentConfig, split: str) -> tf.data.Dataset:
-    """Returns the fixed, distorted images of a split, each once."""
-    if split not in ("train", "validation", "test"):
-        raise ValueError(f"`split` must be train, validation or test, but it is {split!r}.")
-    return evaluation_dataset(
-        getattr(source, split),
-        config.distortion,
-        batch_size=EVALUATION_BATCH,
-        seed=EVALUATION_SEED,
-    )
+def class_indices(labels: np.ndarray) -> np.ndarray:
+    """Returns int32 `[N]` of labels that are indices `[N]` or one-hot `[N, K]`."""
+    if labels.ndim == 2:
+        labels = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+    return labels.astype(np.int32)

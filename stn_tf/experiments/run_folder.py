@@ -2,29 +2,41 @@
 
 config.toml      the settings; `stn-tf train RUN/config.toml` repeats the run
 network.json     what the network takes and gives (`stn_tf.interface.ModelInterface`)
+split.csv        which image is in which part, where the recipe keeps that
 checkpoints/     weights, optimizer and step
 metrics.jsonl    loss, error and speed by step
 tensorboard/     the same for TensorBoard, and images of the crops
 report.json      the outcome, once the run is complete
+report.html      the outcome, to be looked at
 """
 
 import dataclasses
 import json
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-import tensorflow as tf
-
 from stn_tf.errors import RunError
-from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
-from stn_tf.training.config import ExperimentConfig, build_config, read_toml
-from stn_tf.experiments.report import write_whole
+from stn_tf.experiments.settings import config_class
+from stn_tf.interface import ModelInterface
+from stn_tf.paper.recipe import classifier_interface
+from stn_tf.recipe import Prepared
+from stn_tf.training.config import FitConfig, build_config, read_toml
+from stn_tf.training.files import write_whole, writing
 
-# Settings that may change on resume: they say where a run runs, not what comes out of it.
-_MAY_CHANGE = {"data_dir", "strategy"}
+# Settings that may change on resume: they say where a run runs and for how long.
+_MAY_CHANGE = {
+    "data_dir",
+    "strategy",
+    "steps",
+    "epochs",
+    "cache",
+    "cache_dir",
+    "checkpoint_every",
+    "checkpoint_minutes",
+    "keep_checkpoints",
+    "log_every",
+    "patience",
+    "on_nan",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +54,10 @@ class RunFolder:
         return self.path / "network.json"
 
     @property
+    def split(self) -> Path:
+        return self.path / "split.csv"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -50,12 +66,12 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
     def report(self) -> Path:
         return self.path / "report.json"
+
+    @property
+    def page(self) -> Path:
+        return self.path / "report.html"
 
     def holds_run(self) -> bool:
         """Whether any file of a run is here."""
@@ -63,22 +79,23 @@ class RunFolder:
             path.exists() for path in (self.config, self.checkpoints, self.metrics, self.report)
         )
 
-    def check(self, config: ExperimentConfig, resume: bool) -> None:
-        """Raises RunError if a run with these settings cannot start, or go on, here."""
+    def check_free(self, resume: bool) -> None:
+        """Raises RunError if a new run cannot start here, or one is to go on that is not here."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"`{self.path}` is a file, but a run needs a folder. Choose another.")
-        if not self.holds_run():
-            return
-        if not resume:
+        if self.holds_run() and not resume:
             raise RunError(
                 f"`{self.path}` already holds a run. Continue it with --resume, choose another "
                 "folder with --out, or delete it."
             )
+
+    def check_same(self, config: FitConfig) -> None:
+        """Raises RunError if the run here was started with other settings."""
         now, then = config.model_dump(), self.read_config().model_dump()
         changed = [
-            f"`{key}` {then[key]!r} (now {now[key]!r})"
+            f"`{key}` {then.get(key)!r} (now {now[key]!r})"
             for key in now
-            if now[key] != then[key] and key not in _MAY_CHANGE
+            if now[key] != then.get(key) and key not in _MAY_CHANGE
         ]
         if changed:
             raise RunError(
@@ -87,26 +104,25 @@ class RunFolder:
                 "folder with --out."
             )
 
-    def create(
-        self, config: ExperimentConfig, input_shape: tuple[int, ...], classes: tuple[str, ...]
-    ) -> None:
+    def create(self, prepared: Prepared) -> None:
         """Writes what describes the run, before its first step.
 
         Raises:
             RunError: If it cannot be written, or the run here had other data.
         """
-        interface = network_interface(input_shape, classes)
-        if self.network.exists() and self.read_network() != interface:
+        if self.network.exists() and self.read_network() != prepared.interface:
             raise RunError(
                 f"`{self.path}` was started on other data: image size or classes differ from those "
                 f"in `{self.network}`. Resume with the same data, or choose another folder."
             )
         with writing(self.path, "the run"):
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.config, config.to_toml())
-            write_whole(self.network, interface.model_dump_json(indent=2) + "\n")
+            write_whole(self.config, prepared.config.to_toml())
+            write_whole(self.network, prepared.interface.model_dump_json(indent=2) + "\n")
+            if prepared.split is not None and not self.split.exists():
+                write_whole(self.split, prepared.split)
 
-    def read_config(self) -> ExperimentConfig:
+    def read_config(self) -> FitConfig:
         """Returns the settings of the run here.
 
         Raises:
@@ -118,7 +134,8 @@ class RunFolder:
                 f"`{self.path}` holds no run: it has no config.toml. Train one with "
                 f"`stn-tf train EXPERIMENT --out {self.path}`."
             )
-        return build_config(read_toml(self.config))
+        settings = read_toml(self.config)
+        return build_config(config_class(settings), settings)
 
     def read_network(self) -> ModelInterface:
         """Returns what the network of the run here takes and gives.
@@ -129,58 +146,17 @@ class RunFolder:
         try:
             network = json.loads(self.network.read_text(encoding="utf-8"))
             if "input_shape" in network:  # Written by stn-tf 0.1.0.
-                return network_interface(network["input_shape"], network["classes"])
+                return classifier_interface(network["input_shape"], network["classes"])
             return ModelInterface.model_validate(network)
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise RunError(f"`{self.network}` cannot be read: {reason}.") from None
 
-
-def network_interface(input_shape: Sequence[int], classes: Sequence[str]) -> ModelInterface:
-    """Returns what a classifier of training takes and gives: images in 0..1 -> logits.
-
-    Args:
-        input_shape: Height, width and channels.
-        classes: The names of the classes.
-    """
-    shape = tuple(map(int, input_shape))
-    images = InputSpec(
-        name="images",
-        dtype="float32",
-        shape=(None, *shape),
-        layout="NHWC",
-        color_space="grayscale" if shape[-1] == 1 else "rgb",
-        value_range=(0.0, 1.0),
-    )
-    names = tuple(map(str, classes))
-    logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
-    return ModelInterface(
-        inputs=(images,), outputs=(logits,), task="classification", class_names=names
-    )
-
-
-@contextmanager
-def writing(path: Path, what: str, cure: str = "") -> Iterator[None]:
-    """Turns the errors of writing into one that names the file system.
-
-    Args:
-        path: Where it is written.
-        what: What is written, as in "Cannot write the run to ...".
-        cure: What to do once there is space again.
-    """
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        place = path.absolute()
-        while not place.is_dir():
-            place = place.parent
-        mount = next(p for p in (place, *place.parents) if os.path.ismount(p))
-        free = shutil.disk_usage(mount).free
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        # TensorFlow's text gives the file first, and the operation that wrote it around both.
-        reason = reason.partition(" [Op:")[0].rpartition("; ")[2]
-        raise RunError(
-            f"Cannot write {what} to `{path}`: {reason}. Its file system is the one at "
-            f"`{mount}` ({free / 1e6:.1f} MB free). "
-            f"{cure or 'Free some space there or choose another folder.'}"
-        ) from error
+    def read_split(self) -> str | None:
+        """Returns which image is in which part, as `Prepared.split` had it."""
+        if not self.split.exists():
+            return None
+        try:
+            return self.split.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"`{self.split}` cannot be read: {error}.") from None

@@ -7,7 +7,8 @@ Measured: RTS 0.84 % of 359 test images (`short`, seed 0); the others have not b
 Cost: `short` is meant for 3 minutes on 2 CPU cores.
 """
 
-from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
+from stn_tf.paper.schedules import PAPER_SCHEDULE, adam_schedule
+from stn_tf.recipe import Experiment
 
 _SHORT_STEPS = {"r": 700, "rts": 1000, "p": 700, "e": 700, "tc": 400}
 _LONG_STEPS = {"r": 8000, "rts": 15_000, "p": 8000, "e": 8000, "tc": 4800}

@@ -8,7 +8,8 @@ Measured: RTS 0.89 % (`short`, 444 s) and 0.73 % (`long`), seed 0; the others we
 Cost: `short` is meant for 15 minutes on 2 CPU cores, `long` for 40, `paper` for days.
 """
 
-from stn_tf.experiments.experiment import PAPER_SCHEDULE, Experiment, adam_schedule
+from stn_tf.paper.schedules import PAPER_SCHEDULE, adam_schedule
+from stn_tf.recipe import Experiment
 
 _SHORT_STEPS = {"r": 1500, "rts": 4000, "p": 2000, "e": 2000, "tc": 1200}
 _LONG_STEPS = {"r": 8000, "rts": 9000, "p": 8000, "e": 8000, "tc": 4800}

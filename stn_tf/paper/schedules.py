@@ -1,22 +1,7 @@
-"""What an experiment is: settings, and the bundles of settings that its schedules stand for."""
+"""Bundles of the settings of `fit` that the paper's experiments share."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
-
-
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """A shipped experiment.
-
-    Attributes:
-        settings: What all its schedules share.
-        schedules: `short`, `long` and `paper` to the settings that each one adds.
-    """
-
-    settings: Mapping[str, Any]
-    schedules: Mapping[str, Mapping[str, Any]]
-
 
 # Appendix A.4: 150k iterations of plain SGD, the rate divided by 10 every 50k of them.
 PAPER_SCHEDULE: Mapping[str, Any] = {

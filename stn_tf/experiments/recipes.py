@@ -1,0 +1,13 @@
+"""Which recipe makes a model and data of which settings."""
+
+from stn_tf.experiments.images_recipe import ImagesRecipe
+from stn_tf.paper.recipe import PaperRecipe
+from stn_tf.recipe import Recipe
+from stn_tf.training.config import FitConfig
+
+_RECIPES: tuple[Recipe, ...] = (PaperRecipe(), ImagesRecipe())
+
+
+def recipe_of(config: FitConfig) -> Recipe:
+    """Returns the recipe of settings."""
+    return next(recipe for recipe in _RECIPES if isinstance(config, recipe.Config))

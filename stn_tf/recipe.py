@@ -1,0 +1,79 @@
+"""What an experiment is made of: settings, and a recipe that makes a model and data of them.
+
+This module does not import TensorFlow.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stn_tf.interface import ModelInterface
+from stn_tf.training.config import FitConfig
+
+if TYPE_CHECKING:
+    import keras
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A shipped experiment.
+
+    Attributes:
+        settings: What all its schedules share.
+        schedules: Of a schedule's name, the settings that it adds; `short` is the default.
+    """
+
+    settings: Mapping[str, Any]
+    schedules: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a recipe made of settings, ready for `fit`. Nothing in it has started TensorFlow.
+
+    Attributes:
+        config: The settings with everything decided that was left open.
+        interface: What the model takes and gives.
+        build: Returns the model with its initial weights.
+        train: Training data, as `fit` takes it.
+        parts: Returns the batches of `train`, `validation` or `test`, each example once and as the
+            finished model will see it; None where there are none.
+        loss: As `fit` takes it.
+        metrics: As `fit` takes it.
+        notes: What was decided, a line each, with the setting that changes it.
+        split: Which example is in which part, as text to be kept with the run; None where the
+            recipe splits alike by itself.
+    """
+
+    config: Any
+    interface: ModelInterface
+    build: "Callable[[], keras.Model]"
+    train: Any
+    parts: Callable[[str], Iterable[Any] | None]
+    loss: Any = None
+    metrics: Sequence[Any] = ()
+    notes: tuple[str, ...] = ()
+    split: str | None = None
+
+
+class Recipe(Protocol):
+    """Makes a model and data of settings."""
+
+    Config: type[FitConfig]
+
+    def prepare(self, config: Any, split: str | None = None) -> Prepared:
+        """Returns what the settings stand for.
+
+        Args:
+            config: Of the class `Config`.
+            split: What `Prepared.split` was when the run began.
+
+        Raises:
+            ConfigError: If the settings do not fit together or the data.
+            DataError: If the data cannot be read.
+        """
+
+    def model(self, config: Any, interface: ModelInterface) -> "keras.Model":
+        """Returns the untrained model of a run, without reading any data."""
