@@ -5,19 +5,29 @@ from pathlib import Path
 
 import click
 
-from stn_tf.cli.options import json_option, run_argument
+from stn_tf.cli.options import data_dir_option, json_option, run_argument
 from stn_tf.cli.quiet import import_tensorflow
 
 
 @click.command()
 @run_argument
+@data_dir_option
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Which part of the data to measure on.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     help="Where to save the confusion matrix as a picture. [default: RUN/confusion.png]",
 )
 @json_option
-def command(run: Path, output: Path | None, as_json: bool) -> None:
+def command(
+    run: Path, data_dir: Path | None, split: str, output: Path | None, as_json: bool
+) -> None:
     """Measure a trained run on its test images.
 
     Prints the error and a table of the classes, and saves the confusion matrix as a picture.
@@ -27,12 +37,13 @@ def command(run: Path, output: Path | None, as_json: bool) -> None:
       stn-tf evaluate runs/digits-rts-st-cnn-affine
       stn-tf evaluate runs/digits-rts-st-cnn-affine --json
       stn-tf evaluate runs/digits-rts-st-cnn-affine --output confusion.png
+      stn-tf evaluate runs/folder --data-dir moved/my-images --split validation
     """
     import_tensorflow()
     from stn_tf import plots
     from stn_tf.experiments import Run, evaluate
 
-    evaluation = evaluate(Run(run))
+    evaluation = evaluate(Run(run, data_dir), split)
     output = output or run / "confusion.png"
     plots.save_figure(plots.confusion_figure(evaluation.confusion, evaluation.classes), output)
     if as_json:
@@ -42,7 +53,11 @@ def command(run: Path, output: Path | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("class", title=f"Test error {evaluation.error_percent:.2f} %")
+    table = Table(
+        "class",
+        title=f"{split.capitalize()} error {evaluation.error_percent:.2f} %",
+        caption=f"{evaluation.images} images",
+    )
     for heading in ("images", "error %", "precision %"):
         table.add_column(heading, justify="right")
     table.add_column("most often taken for")

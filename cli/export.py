@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stn_tf.cli.options import json_option, out_option
+from stn_tf.cli.options import data_dir_option, json_option, out_option
 from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
 
@@ -134,6 +134,7 @@ def sizes(_: click.Context, option: click.Parameter, text: str | None) -> Any:
     type=click.Path(path_type=Path),
     help="Also write models.config and batching.config for TensorFlow Serving into this folder.",
 )
+@data_dir_option
 @json_option
 def command(
     source: Path,
@@ -151,6 +152,7 @@ def command(
     images: tuple[Path, ...],
     triton: Path | None,
     serving_config: Path | None,
+    data_dir: Path | None,
     as_json: bool,
     **declared: Any,
 ) -> None:
@@ -198,8 +200,10 @@ def command(
                     f"--{next(iter(given)).replace('_', '-')} is for other sources: a run knows "
                     "what its network takes and gives."
                 )
-            result = export_run(source, out, **choices)
+            result = export_run(source, out, data_dir=data_dir, **choices)
         else:
+            if data_dir is not None:
+                raise click.UsageError("--data-dir is for runs. Give --images instead.")
             network = load_network(source, signature=signature, **given)
             result = export_model(network, out, **choices)
     served = out.resolve().name

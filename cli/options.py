@@ -20,7 +20,8 @@ json_option = click.option(
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Folder with the data: MNIST's four idx files, or one sub-folder of images per class.",
+    help="The data: a folder with one sub-folder of images per class, or with train/, val/, test/; "
+    "a CSV or Parquet table; TFRecord files; MNIST's four idx files.",
 )
 
 

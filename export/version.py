@@ -72,6 +72,7 @@ def export_run(
     run_dir: str | PathLike[str],
     out: str | PathLike[str],
     *,
+    data_dir: str | PathLike[str] | None = None,
     images: np.ndarray | Sequence[Path] | None = None,
     name: str | None = None,
     tolerance: float | None = None,
@@ -84,17 +85,19 @@ def export_run(
     Args:
         run_dir: A folder that `stn_tf.experiments.train` wrote.
         out: The folder that gets the version as a sub-folder.
+        data_dir: Where the run's data is now, if not where it was.
         images: Images to compare on and to calibrate int8 with, instead of the run's own.
         name, tolerance, options, on_parity, on_note: As for `export_model`.
 
     Raises:
         RunError: If `run_dir` holds no usable run.
+        DataError: If its data cannot be read, or has other classes.
         ParityError: If a file does not compute what the network does; nothing is written.
         ExportError: If the network cannot be exported, or `out` cannot be written.
     """
     from stn_tf.experiments import Run
 
-    run = Run(run_dir)
+    run = Run(run_dir, data_dir)
     options = options or ExportOptions()
     labels = calibration = None
     if images is None:
