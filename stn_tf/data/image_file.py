@@ -110,7 +110,7 @@ def read_image(
     """
     image = _decode(file, channels)
     pixels = _fit(image, size, channels, resize, crop_pct, pad_value, interpolation, antialias)
-    return pixels if pixels.dtype == np.uint8 else _whole(pixels)
+    return pixels if pixels.dtype == np.uint8 else rounded(pixels)
 
 
 def read_for(file: Path | IO[bytes], spec: "InputSpec") -> tuple[np.ndarray, tuple[int, int]]:
@@ -131,6 +131,20 @@ def read_for(file: Path | IO[bytes], spec: "InputSpec") -> tuple[np.ndarray, tup
         ValueError: If the file's numbers do not say what white is.
         Any of `UNREADABLE`: If the file cannot be decoded.
     """
+    pixels, original = read_pixels(file, spec)
+    return spec.from_pixels(pixels), original
+
+
+def read_pixels(file: Path | IO[bytes], spec: "InputSpec") -> tuple[np.ndarray, tuple[int, int]]:
+    """Decodes an image and brings it to the size of `spec`, but not yet to its range and layout.
+
+    Returns:
+        `[height, width, channels]` in 0..255, red first: uint8, or float32 of what has more than 8
+        bits, which `rounded` brings to uint8; and the height and width in the file.
+
+    Raises:
+        As `read_for`.
+    """
     spec.require_decodable()
     channels = 1 if spec.color_space == "grayscale" else 3
     image = _decode(file, channels)
@@ -144,7 +158,7 @@ def read_for(file: Path | IO[bytes], spec: "InputSpec") -> tuple[np.ndarray, tup
         spec.interpolation,
         spec.antialias,
     )
-    return spec.from_pixels(pixels), (image.height, image.width)
+    return pixels, (image.height, image.width)
 
 
 def fitted(
@@ -207,14 +221,14 @@ def original_pixels(
     return np.asarray(moved, np.float32)
 
 
+def rounded(pixels: np.ndarray) -> np.ndarray:
+    """Returns float pixels of 0..255 as uint8, rounded as Pillow does, halves up."""
+    return np.clip(np.floor(pixels + np.float32(0.5)), 0, 255).astype(np.uint8)
+
+
 def _half(length: int) -> int:
     """Half of it, rounded to even."""
     return (length + (length % 4 == 3)) // 2
-
-
-def _whole(pixels: np.ndarray) -> np.ndarray:
-    """Rounds as Pillow does, halves up."""
-    return np.clip(np.floor(pixels + np.float32(0.5)), 0, 255).astype(np.uint8)
 
 
 def _decode(file: Path | IO[bytes], channels: int) -> Image.Image:
@@ -320,7 +334,7 @@ def _scaled(
     # Pillow's filters always widen.
     values = _interpolated(np.asarray(image), height, interpolation)
     values = _interpolated(values.swapaxes(0, 1), width, interpolation).swapaxes(0, 1)
-    return _whole(values) if image.mode != "F" else np.clip(values, 0, 255)
+    return rounded(values) if image.mode != "F" else np.clip(values, 0, 255)
 
 
 def _nearest(new: int, old: int) -> np.ndarray:

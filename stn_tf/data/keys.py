@@ -73,3 +73,43 @@ def shuffled(key: tf.Tensor, positions: tf.Tensor, count: int) -> tf.Tensor:
         max_index=tf.fill(positions.shape, tf.constant(count - 1, tf.int64)),
         rounds=_SHUFFLE_ROUNDS,
     )
+
+
+def shuffled_each(
+    key: tf.Tensor, rows: tf.Tensor, positions: tf.Tensor, counts: tf.Tensor
+) -> tf.Tensor:
+    """Returns which item stands at a position of one of many endless shuffled rows.
+
+    Args:
+        key: Of all rows together.
+        rows: Which row, int64 `[n]`.
+        positions: Where in it, int64 `[n]`.
+        counts: How many items that row has, int64 `[n]`, at least 1.
+
+    Returns:
+        int64 `[n]`, each from 0 to `counts - 1`.
+    """
+    epochs = positions // counts
+    own = tf.unstack(tf.random.stateless_uniform([3], key, None, None, tf.int64, alg=_ALGORITHM))
+    seeds = [
+        _mixed(tf.bitwise.bitwise_xor(_mixed(tf.bitwise.bitwise_xor(number, rows)), epochs))
+        for number in own
+    ]
+    return tf.raw_ops.RandomIndexShuffle(
+        index=positions % counts,
+        seed=tf.stack(seeds, axis=-1),
+        max_index=counts - 1,
+        rounds=_SHUFFLE_ROUNDS,
+    )
+
+
+def _mixed(numbers: tf.Tensor) -> tf.Tensor:
+    """Spreads integers over all 64 bits, one to one: the finaliser of SplitMix64.
+
+    Source: Steele, Lea, Flood 2014, https://doi.org/10.1145/2660193.2660195; its constants.
+    """
+    mixed = tf.cast(numbers, tf.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        right = tf.bitwise.right_shift(mixed, tf.constant(shift, tf.uint64))
+        mixed = tf.bitwise.bitwise_xor(mixed, right) * tf.constant(factor, tf.uint64)
+    return tf.cast(mixed, tf.int64)

@@ -1,15 +1,16 @@
 """Splits examples into train, validation and test, in the same way on every machine."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+PARTS = ("train", "validation", "test")
 
 
 def stratified_split(
-    names: Sequence[str], labels: np.ndarray, *, validation: float, test: float
+    names: Iterable[str], labels: np.ndarray, *, validation: float, test: float
 ) -> np.ndarray:
     """Returns TRAIN, VALIDATION or TEST for each example.
 
@@ -27,8 +28,11 @@ def stratified_split(
     Returns:
         int `[N]`.
     """
-    hashes = np.array([hashlib.sha256(name.encode()).hexdigest() for name in names])
-    parts = np.full(len(names), TRAIN)
+    digests = b"".join(
+        hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() for name in names
+    )
+    hashes = np.frombuffer(digests, "S32")
+    parts = np.full(len(labels), TRAIN)
     for label in np.unique(labels):
         (members,) = np.nonzero(labels == label)
         members = members[np.argsort(hashes[members], kind="stable")]
