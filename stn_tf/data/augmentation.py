@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Ranges whose two ends are in order.
 _RANGES = ("scale", "crop", "crop_aspect", "erase_area")
+# Of the distance between control points: the deviation of their moves.
+_MOST_BENT = 0.2
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -91,7 +93,7 @@ class Augmentation(BaseModel):
         translate: To either side, in shares of the image's sides.
         perspective: How far the view's corners move along either axis, in shares of its sides.
         elastic: The deviation of the moves of a thin plate spline's control points (normal), in
-            shares of the view's sides.
+            shares of the view's sides; at most a fifth of the distance between them.
         elastic_points: How many by how many control points.
         crop: The least and greatest share of the image's area that is shown, anywhere in it.
         crop_aspect: The least and greatest aspect of that part against the image's own (uniform in
@@ -121,7 +123,7 @@ class Augmentation(BaseModel):
     shear: float = Field(0.0, ge=0, le=40)
     translate: float = Field(0.0, ge=0, le=1)
     perspective: float = Field(0.0, ge=0, le=0.2)
-    elastic: float = Field(0.0, ge=0, le=0.1)
+    elastic: float = Field(0.0, ge=0)
     elastic_points: int = Field(4, ge=2, le=8)
     crop: tuple[float, float] = (1.0, 1.0)
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
@@ -147,6 +149,13 @@ class Augmentation(BaseModel):
                     f"`augment.{name}` must be (low, high) with 0 < low <= high <= {most:g}, "
                     f"but it is {[low, high]}."
                 )
+        most = _MOST_BENT / (self.elastic_points - 1)
+        if self.elastic > most:
+            raise ValueError(
+                f"`augment.elastic` must be at most {most:.3g} for {self.elastic_points} control "
+                f"points a side, where images begin to fold, but it is {self.elastic:g}. Lower it, "
+                "or lower `augment.elastic_points`."
+            )
         return self
 
     @classmethod

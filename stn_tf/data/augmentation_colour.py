@@ -1,4 +1,6 @@
-"""What augmented images look like: all colour in one map `colour -> A colour + b` of each image.
+"""What augmented images look like: colours, and rectangles that are erased.
+
+All colour is one map `colour -> A colour + b` of each image.
 
 Keras's layers could be handed drawn numbers, `RandomContrast().transform_images(images, drawn)`,
 but make passes over the pixels for each change, and convert them to and fro for saturation and for
@@ -13,15 +15,19 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.data import keys
-from stn_tf.data.augmentation_geometry import Parameters, cosine_and_sine
+from stn_tf.data.augmentation_geometry import Parameters, cosine_and_sine, log_uniform
+from stn_tf.geometry.points import matrix_product
 
 if TYPE_CHECKING:
     from stn_tf.data.augmentation import Augmentation
 
 # Beyond those of the geometry, which has the same key.
 _BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _GRAYSCALE = range(100, 105)
+_ERASE, _ERASE_AREA, _ERASE_ASPECT, _ERASE_PLACE, _ERASE_LEVEL = range(200, 205)
 # ITU-R BT.601, as in Pillow.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+# Least and greatest, of an erased rectangle; Zhong et al. 2017, https://arxiv.org/abs/1708.04896.
+_ERASE_ASPECTS = (0.3, 1 / 0.3)
 # The image's mean colour is taken from every such pixel of each axis.
 _MEAN_STRIDE = 4
 
@@ -33,7 +39,8 @@ def draw(settings: "Augmentation", key: tf.Tensor, count: int) -> Parameters:
     Returns:
         Of these, what is set: `brightness` `[count]`, added; the factors `contrast` and
         `saturation`, `[count]`, the latter zero for what becomes grey; `hue` `[count, 2]`, the
-        cosine and sine of an angle.
+        cosine and sine of an angle; `erase` `[count, 5]`: left, top, right and bottom of a
+        rectangle in shares of the sides, all 0 for none, and the grey that it becomes.
     """
     drawn: Parameters = {}
 
@@ -50,12 +57,21 @@ def draw(settings: "Augmentation", key: tf.Tensor, count: int) -> Parameters:
         drawn["saturation"] = tf.where(chance < settings.grayscale, 0.0, factor)
     if settings.hue:
         drawn["hue"] = cosine_and_sine(uniform(_HUE, 0.0, 2.0 * math.pi * settings.hue))
+    if settings.erase:
+        area = keys.uniform(keys.fold(key, _ERASE_AREA), (count,), *settings.erase_area)
+        aspect = log_uniform(keys.fold(key, _ERASE_ASPECT), count, _ERASE_ASPECTS)
+        sides = tf.minimum(tf.sqrt(tf.stack([area * aspect, area / aspect], axis=1)), 1.0)
+        start = keys.uniform(keys.fold(key, _ERASE_PLACE), (count, 2), 0.0, 1.0) * (1.0 - sides)
+        level = keys.uniform(keys.fold(key, _ERASE_LEVEL), (count, 1), 0.0, 1.0)
+        chance = keys.uniform(keys.fold(key, _ERASE), (count, 1), 0.0, 1.0)
+        box = tf.where(chance < settings.erase, tf.concat([start, start + sides], axis=1), 0.0)
+        drawn["erase"] = tf.concat([box, level], axis=1)
     return drawn
 
 
 @tf.autograph.experimental.do_not_convert
 def apply(stored: tf.Tensor, seen: tf.Tensor, parameters: Parameters) -> tf.Tensor:
-    """Changes colours as drawn.
+    """Changes colours as drawn, then erases.
 
     Args:
         stored: The images before they were moved, uint8 `[n, h, w, c]`: where their mean is from.
@@ -65,19 +81,29 @@ def apply(stored: tf.Tensor, seen: tf.Tensor, parameters: Parameters) -> tf.Tens
     Returns:
         float32 `[n, H, W, c]` in 0..1.
     """
+    changed = _coloured(stored, seen, parameters)
+    return _erased(changed, parameters["erase"]) if "erase" in parameters else changed
+
+
+def _coloured(stored: tf.Tensor, seen: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     if not {"brightness", "contrast", "saturation", "hue"} & parameters.keys():
         return seen / 255.0
     count, channels = tf.shape(seen)[0], seen.shape[-1]
     one, zero = tf.ones([count]), tf.zeros([count])
-    brightness, contrast = parameters.get("brightness", zero), parameters.get("contrast", one)
-    shift = brightness[:, tf.newaxis] + (1.0 - contrast)[:, tf.newaxis] * _mean(stored)
+    brightness, contrast = (
+        parameters.get(name, still)[:, tf.newaxis]
+        for name, still in (("brightness", zero), ("contrast", one))
+    )
+    # Contrast is about the mean, so that it and the rest add up to one map.
+    about = (1.0 - contrast) * _mean(stored)
     if channels != 3 or not {"saturation", "hue"} & parameters.keys():
-        factor = contrast[:, tf.newaxis, tf.newaxis, tf.newaxis] / 255.0
-        changed = seen * factor + shift[:, tf.newaxis, tf.newaxis]
+        factor, shift = contrast / 255.0, about + brightness
+        changed = seen * factor[:, tf.newaxis, tf.newaxis] + shift[:, tf.newaxis, tf.newaxis]
     else:
         turn = parameters.get("hue", tf.stack([one, zero], axis=1))
         matrix = _chroma(parameters.get("saturation", one), turn)
-        changed = _mapped(seen, matrix * contrast[:, tf.newaxis, tf.newaxis] / 255.0, shift)
+        shift = matrix_product(about[:, tf.newaxis], matrix)[:, 0] + brightness
+        changed = _mapped(seen, matrix * (contrast[:, tf.newaxis] / 255.0), shift)
     return tf.clip_by_value(changed, 0.0, 1.0)
 
 
@@ -120,3 +146,14 @@ def _mapped(images: tf.Tensor, matrix: tf.Tensor, shift: tf.Tensor) -> tf.Tensor
         for j in range(len(planes))
     ]
     return tf.stack(mapped, axis=-1)
+
+
+def _erased(images: tf.Tensor, erase: tf.Tensor) -> tf.Tensor:
+    height, width = images.shape[1:3]
+    left, top, right, bottom, level = tf.unstack(erase[:, tf.newaxis], axis=2)
+    columns = (np.arange(width, dtype=np.float32) + 0.5) / width
+    rows = (np.arange(height, dtype=np.float32) + 0.5) / height
+    across = (columns >= left) & (columns < right)
+    down = (rows >= top) & (rows < bottom)
+    inside = down[:, :, tf.newaxis, tf.newaxis] & across[:, tf.newaxis, :, tf.newaxis]
+    return tf.where(inside, level[:, :, tf.newaxis, tf.newaxis], images)
