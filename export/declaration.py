@@ -87,11 +87,20 @@ class Declaration:
 
     @classmethod
     def of(cls, interface: ModelInterface) -> "Declaration":
-        """Returns what a run, or an export, declares of its network of one input."""
-        (spec,) = interface.inputs
-        return cls(
+        """Returns what a run, or an export, declares of its network.
+
+        Of several inputs nothing is declared: their shapes and types are in the network.
+        """
+        whatever = cls(
             task=interface.task,
             classes=interface.class_names or None,
+            meanings={output.name: output.meaning for output in interface.outputs},
+        )
+        if len(interface.inputs) != 1:
+            return whatever
+        (spec,) = interface.inputs
+        return dataclasses.replace(
+            whatever,
             input_range=spec.value_range,
             input_mean=spec.mean,
             input_std=spec.std,
@@ -102,7 +111,6 @@ class Declaration:
             pad_value=spec.pad_value,
             interpolation=spec.interpolation,
             antialias=spec.antialias,
-            meanings={output.name: output.meaning for output in interface.outputs},
         )
 
     def over(self, other: "Declaration") -> "Declaration":

@@ -5,6 +5,7 @@ This module does not import TensorFlow.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stn_tf.interface import ModelInterface
@@ -31,7 +32,7 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a recipe made of settings, ready for `fit`. Nothing in it has started TensorFlow.
+    """What a recipe made of settings, ready for `fit`.
 
     Attributes:
         config: The settings with everything decided that was left open.
@@ -43,8 +44,8 @@ class Prepared:
         loss: As `fit` takes it.
         metrics: As `fit` takes it.
         notes: What was decided, a line each, with the setting that changes it.
-        split: Which example is in which part, as text to be kept with the run; None where the
-            recipe splits alike by itself.
+        write_split: Writes which example is in which part to a file that is kept with the run; None
+            where the recipe splits alike by itself.
     """
 
     config: Any
@@ -55,7 +56,7 @@ class Prepared:
     loss: Any = None
     metrics: Sequence[Any] = ()
     notes: tuple[str, ...] = ()
-    split: str | None = None
+    write_split: Callable[[Path], None] | None = None
 
 
 class Recipe(Protocol):
@@ -63,12 +64,12 @@ class Recipe(Protocol):
 
     Config: type[FitConfig]
 
-    def prepare(self, config: Any, split: str | None = None) -> Prepared:
+    def prepare(self, config: Any, split: Path | None = None) -> Prepared:
         """Returns what the settings stand for.
 
         Args:
             config: Of the class `Config`.
-            split: What `Prepared.split` was when the run began.
+            split: What `Prepared.write_split` wrote when the run began.
 
         Raises:
             ConfigError: If the settings do not fit together or the data.

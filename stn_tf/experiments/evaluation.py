@@ -107,9 +107,7 @@ def predictor(model: keras.Model) -> Callable[[Any], Any]:
     return predict
 
 
-def confusion(
-    predict: Callable[[Any], Any], dataset: Iterable[Any], classes: int
-) -> np.ndarray:
+def confusion(predict: Callable[[Any], Any], dataset: Iterable[Any], classes: int) -> np.ndarray:
     """Returns `[classes, classes]` counts: row the true class, column the predicted one."""
     from stn_tf.experiments.run import class_indices
 

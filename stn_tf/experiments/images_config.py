@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from stn_tf.interface import Task
 from stn_tf.training.config import FitConfig
 
 
@@ -37,6 +38,8 @@ class ImagesConfig(FitConfig):
         crop_pct: Of `center_crop`: which share of the side is kept.
         model: `classifier`, a network of `stn_tf.models`; or `package.module:function`, a function
             of yours that returns a Keras model.
+        value_range: What black and white are for a model of yours.
+        task: What a model of yours does, where your data names no classes.
         backbone: One of `stn_tf.models.BACKBONES`, or `auto`.
         weights: `auto`, `imagenet`, `none` or a file.
         transformers: How many transformers look at the image; 0 for none.
@@ -70,6 +73,8 @@ class ImagesConfig(FitConfig):
     resize: Literal["letterbox", "squash", "center_crop"] = "letterbox"
     crop_pct: float = Field(0.875, gt=0, le=1)
     model: str = "classifier"
+    value_range: tuple[float, float] = (0.0, 1.0)
+    task: Task | None = None
     backbone: str = "auto"
     weights: str = "auto"
     transformers: int = Field(0, ge=0, le=16)

@@ -117,7 +117,7 @@ class Run:
         Raises:
             DataError: If the data cannot be read, or has other classes.
         """
-        prepared = recipe_of(self.config).prepare(self.config, self.folder.read_split())
+        prepared = recipe_of(self.config).prepare(self.config, self.folder.kept_split())
         found = prepared.interface.class_names
         if found != self.classes:
             different = sorted(set(found) ^ set(self.classes)) or ["their order"]

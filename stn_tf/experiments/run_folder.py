@@ -119,8 +119,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             write_whole(self.config, prepared.config.to_toml())
             write_whole(self.network, prepared.interface.model_dump_json(indent=2) + "\n")
-            if prepared.split is not None and not self.split.exists():
-                write_whole(self.split, prepared.split)
+            if prepared.write_split is not None and not self.split.exists():
+                prepared.write_split(self.split)
 
     def read_config(self) -> FitConfig:
         """Returns the settings of the run here.
@@ -152,11 +152,6 @@ class RunFolder:
             reason = " ".join(str(error).split())
             raise RunError(f"`{self.network}` cannot be read: {reason}.") from None
 
-    def read_split(self) -> str | None:
-        """Returns which image is in which part, as `Prepared.split` had it."""
-        if not self.split.exists():
-            return None
-        try:
-            return self.split.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"`{self.split}` cannot be read: {error}.") from None
+    def kept_split(self) -> Path | None:
+        """Returns the file that says which image is in which part, where the run has one."""
+        return self.split if self.split.exists() else None

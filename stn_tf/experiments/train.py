@@ -57,7 +57,7 @@ def train(
     cluster = read_cluster()
     if cluster.is_chief or resume:
         folder.check_free(resume)
-    prepared = recipe_of(config).prepare(config, folder.read_split() if resume else None)
+    prepared = recipe_of(config).prepare(config, folder.kept_split() if resume else None)
     config = prepared.config
     if resume and folder.config.exists():
         folder.check_same(config)

@@ -26,7 +26,7 @@ class PaperRecipe:
 
     Config = PaperConfig
 
-    def prepare(self, config: PaperConfig, split: str | None = None) -> Prepared:
+    def prepare(self, config: PaperConfig, split: Path | None = None) -> Prepared:
         if config.data_dir is not None:
             config = config.model_copy(update={"data_dir": str(Path(config.data_dir).resolve())})
         source = load_source(

@@ -1,0 +1,261 @@
+"""Anybody's images and networks for photographs, as a recipe for `fit`."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stn_tf.errors import ConfigError
+from stn_tf.experiments import own_model
+from stn_tf.experiments.hooks import is_hook
+from stn_tf.experiments.images_config import ImagesConfig
+from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
+from stn_tf.recipe import Prepared
+
+if TYPE_CHECKING:
+    import keras
+
+    from stn_tf.data import Collection
+
+# What most backbones were trained at.
+_PRETRAINED_SIZE = 224
+# From scratch, more pixels cost time before they pay.
+_MOST_FROM_SCRATCH = 128
+_LEAST_FROM_SCRATCH = 28
+# How often images are seen: small sets more often, none less often than this.
+_IMAGES_SEEN = {True: 400_000, False: 1_000_000}
+_EPOCHS = {True: (5, 40), False: (10, 100)}
+
+
+class ImagesRecipe:
+    """Makes a classifier of photographs, or the user's own model, and data for it."""
+
+    Config = ImagesConfig
+
+    def prepare(self, config: ImagesConfig, split: Path | None = None) -> Prepared:
+        if is_hook(config.data):
+            from stn_tf.experiments import own_data
+
+            return own_data.prepare(config)
+        from stn_tf import data
+        from stn_tf.data.augmentation import Augmentation
+
+        if config.data_dir is None:
+            raise ConfigError(
+                "`data_dir` must name the images: a folder with one sub-folder for each class, or "
+                "a table of paths and labels, but none was given. Add `--data-dir DIR`."
+            )
+        config = config.model_copy(update={"data_dir": str(Path(config.data_dir).resolve())})
+        collection = _collection(config, split)
+        notes = list(collection.notes)
+        augmentation = Augmentation.of(config.augment)
+        config = self._decided(config, collection, notes)
+        interface = _interface(config, collection.classes)
+        taught = _teaching(config, interface)
+        interface, spec = taught.interface, taught.interface.image
+        notes.extend(taught.notes)
+        notes.append(augmentation.summary())
+        augmented = config.augment != "none"
+        train = data.TrainingImages(
+            data.DecodedImages(
+                collection.train,
+                spec,
+                oversample=1.15 if augmented else 1.0,
+                cache=config.cache,
+                cache_dir=_cache_dir(config, "train"),
+            ),
+            collection.train.labels,
+            collection.classes,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            size=spec.size,
+            augmentation=augmentation if augmented else None,
+            balance=config.balance,
+            class_weights=config.class_weights or None,
+            mixing=augmentation.mixing(),
+        )
+        notes.extend(train.notes)
+        return Prepared(
+            config,
+            interface,
+            build=lambda: self.model(config, interface),
+            train=taught.training(train),
+            parts=_Parts(config, collection, spec, taught).part,
+            loss=taught.loss,
+            metrics=taught.metrics,
+            notes=tuple(notes),
+            write_split=lambda path: data.write_split(collection, path),
+        )
+
+    def model(self, config: ImagesConfig, interface: ModelInterface) -> "keras.Model":
+        if is_hook(config.model):
+            return own_model.build(config, interface)
+        from stn_tf.models import build_classifier
+
+        shape = [length for length in interface.inputs[0].shape[1:] if length is not None]
+        return build_classifier(
+            shape,
+            len(interface.class_names),
+            backbone=config.backbone,
+            weights=config.weights,
+            transformers=config.transformers,
+            transformation=config.transformation,
+            crop_size=config.crop_size,
+            crop_scale=config.crop_scale,
+            share_backbone=config.share_backbone,
+            whole_image=config.whole_image,
+            localisation=config.localisation,
+            dropout=config.dropout,
+            batch_norm=config.batch_norm,
+        )
+
+    def _decided(
+        self, config: ImagesConfig, collection: "Collection", notes: list[str]
+    ) -> ImagesConfig:
+        """Returns the settings with what was left open, and adds a line for each choice."""
+        headers = collection.train.headers()
+        changes: dict[str, Any] = {}
+        channels = config.channels or max((h.channels for h in headers), default=3)
+        pretrained = False
+        if config.model == "classifier":
+            from stn_tf.models import choose_backbone
+
+            size = config.image_size or (_PRETRAINED_SIZE, _PRETRAINED_SIZE)
+            choice = choose_backbone(size, config.backbone, config.weights)
+            notes.extend(choice.notes)
+            changes |= {"backbone": choice.backbone, "weights": choice.weights}
+            pretrained = choice.pretrained
+            if pretrained and config.channels is None:
+                channels = 3
+        elif not is_hook(config.model):
+            raise ConfigError(
+                "`model` must be classifier, or package.module:function, a function of yours that "
+                f"returns a Keras model, but it is {config.model!r}."
+            )
+        if config.image_size is None:
+            side = _PRETRAINED_SIZE if pretrained else _typical_side(headers)
+            changes["image_size"] = (side, side)
+            notes.append(
+                f"Images are brought to {side} x {side} pixels by {config.resize} "
+                f"(image_size={side}, resize={config.resize})."
+            )
+        changes["channels"] = channels
+        changes |= _schedule(config, len(collection.train), pretrained, notes)
+        return config.model_copy(update=changes)
+
+
+def _teaching(config: ImagesConfig, interface: ModelInterface) -> own_model.Teaching:
+    if is_hook(config.model):
+        return own_model.teaching(config, interface)
+    import keras
+
+    from stn_tf.training.error_percent import ErrorPercent
+
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=config.label_smoothing
+    )
+    return own_model.Teaching(interface, loss, (ErrorPercent(),))
+
+
+def _collection(config: ImagesConfig, split: Path | None) -> "Collection":
+    from stn_tf import data
+
+    collection = data.load_collection(
+        Path(config.data_dir or ""),
+        kind=config.data,
+        validation_share=config.validation_share,
+        test_share=config.test_share,
+    )
+    return collection if split is None else data.read_split(collection, split)
+
+
+def _interface(config: ImagesConfig, classes: Sequence[str]) -> ModelInterface:
+    assert config.image_size is not None
+    images = InputSpec(
+        name="images",
+        dtype="float32",
+        shape=(None, *config.image_size, config.channels),
+        layout="NHWC",
+        color_space="grayscale" if config.channels == 1 else "rgb",
+        value_range=(0.0, 1.0),
+        resize=config.resize,
+        crop_pct=config.crop_pct if config.resize == "center_crop" else 1.0,
+    )
+    names = tuple(classes)
+    logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
+    return ModelInterface(
+        inputs=(images,), outputs=(logits,), task="classification", class_names=names
+    )
+
+
+def _typical_side(headers: Sequence[Any]) -> int:
+    """The median of the images' longer sides, within what training from scratch can use."""
+    sides = sorted(max(header.height, header.width) for header in headers)
+    side = sides[len(sides) // 2] if sides else _MOST_FROM_SCRATCH
+    return min(max(side, _LEAST_FROM_SCRATCH), _MOST_FROM_SCRATCH)
+
+
+def _schedule(
+    config: ImagesConfig, images: int, pretrained: bool, notes: list[str]
+) -> dict[str, Any]:
+    """Steps, and what is counted in them."""
+    changes: dict[str, Any] = {}
+    least, most = _EPOCHS[pretrained]
+    per_epoch = images / config.batch_size
+    steps = config.steps
+    if not steps:
+        epochs = config.epochs or min(max(_IMAGES_SEEN[pretrained] / images, least), most)
+        steps = max(1, math.ceil(epochs * per_epoch))
+        changes |= {"epochs": float(epochs), "steps": steps}
+        if config.epochs is None:
+            notes.append(
+                f"Each image is seen {epochs:g} times: {steps:,} steps of {config.batch_size} "
+                f"(epochs={epochs:g})."
+            )
+    if config.warmup_steps < 0:
+        changes["warmup_steps"] = min(500, max(1, steps // 20))
+    if not config.evaluate_every:
+        # After each epoch, but not so often that it costs more than training.
+        changes["evaluate_every"] = max(math.ceil(per_epoch), math.ceil(steps / 20))
+    return changes
+
+
+def _cache_dir(config: ImagesConfig, part: str) -> str | None:
+    return None if config.cache_dir is None else str(Path(config.cache_dir, part))
+
+
+class _Parts:
+    """Batches of the parts as a server sees them; images are decoded once while they fit."""
+
+    def __init__(
+        self,
+        config: ImagesConfig,
+        collection: "Collection",
+        spec: InputSpec,
+        taught: own_model.Teaching,
+    ):
+        self._config = config
+        self._collection = collection
+        self._spec = spec
+        self._taught = taught
+        self._datasets: dict[str, Iterable[Any]] = {}
+
+    def part(self, name: str) -> Iterable[Any] | None:
+        from stn_tf import data
+
+        members = getattr(self._collection, name)
+        if not len(members):
+            return None
+        if name not in self._datasets:
+            decoded = None
+            if name == "validation":  # Seen again and again.
+                decoded = data.DecodedImages(
+                    members,
+                    self._spec,
+                    cache=self._config.cache,
+                    cache_dir=_cache_dir(self._config, name),
+                )
+            self._datasets[name] = data.evaluation_images(
+                members, self._spec, len(self._collection.classes), self._config.batch_size, decoded
+            ).map(self._taught.batch)
+        return self._datasets[name]
