@@ -15,6 +15,8 @@ from stn_tf.errors import ConfigError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from stn_tf.data.mixing import Mixing
+
 # Ranges whose two ends are in order.
 _RANGES = ("scale", "crop", "crop_aspect", "erase_area")
 # Of the distance between control points: the deviation of their moves.
@@ -238,6 +240,14 @@ class Augmentation(BaseModel):
         with tf.device("CPU:0"):
             seen = augmentation_geometry.apply(self, images, parameters, size)
             return augmentation_colour.apply(images, seen, parameters)
+
+    def mixing(self) -> "Mixing | None":
+        """Returns what mixes the images of a batch; None where `mixup` and `cutmix` are off."""
+        if not (self.mixup or self.cutmix) or not self.mix_probability:
+            return None
+        from stn_tf.data.mixing import Mixing
+
+        return Mixing(self.mixup, self.cutmix, self.mix_probability)
 
     def summary(self) -> str:
         """Returns one line of what is done, with the setting that stops what may be unwanted."""
