@@ -1,6 +1,5 @@
 """The `stn-tf` command: a lazy group, so that `--help` never imports TensorFlow."""
 
-import importlib
 import os
 import sys
 import traceback
@@ -9,10 +8,12 @@ from typing import Any
 import click
 
 import stn_tf
+from stn_tf.cli.lazy_group import LazyGroup
 
 # Command -> its one-line help. The function `command` of `stn_tf.cli.<name>` implements it.
 COMMANDS = {
     "train": "Train a network of an experiment.",
+    "data": "Look at images to train on, or pack them.",
     "evaluate": "Measure a trained run on its test images.",
     "export": "Write a model as SavedModel and ONNX.",
     "validate": "Compare an exported version with what its model said.",
@@ -27,20 +28,7 @@ COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"stn_tf.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
+class _Main(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -54,7 +42,12 @@ class _LazyGroup(click.Group):
             sys.exit(1)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Main,
+    lazy=COMMANDS,
+    modules="stn_tf.cli.{}",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(stn_tf.__version__, prog_name="stn-tf")
 @click.option("--debug", is_flag=True, help="Show the whole trace of an error.")
 def main(debug: bool) -> None:

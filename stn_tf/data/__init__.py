@@ -2,6 +2,7 @@
 
     load_collection       a folder or file -> Collection: classes, and three parts of images
     check_classes         whether a collection is of the classes of a model
+    split_text            which image is in which part, kept with a run; also read_, write_split
 
     read_image            one image file, brought to a size
     read_for              one image file as a model takes it
@@ -20,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stn_tf.data.collection import KINDS, Collection, Part, check_classes, load_collection
-    from stn_tf.data.decoded_images import DecodedImages, data_errors, stored_spec
+    from stn_tf.data.decoded_images import DecodedImages, data_errors, stored_size, stored_spec
     from stn_tf.data.evaluation import evaluation_images
     from stn_tf.data.image_file import read_for, read_image
+    from stn_tf.data.split_file import read_split, split_text, write_split
     from stn_tf.data.training_images import TrainingImages
 
 __all__ = [
@@ -37,14 +39,19 @@ __all__ = [
     "load_collection",
     "read_for",
     "read_image",
+    "read_split",
+    "split_text",
+    "stored_size",
     "stored_spec",
+    "write_split",
 ]
 
 _MODULES = {
     "stn_tf.data.collection": ("KINDS", "Collection", "Part", "check_classes", "load_collection"),
-    "stn_tf.data.decoded_images": ("DecodedImages", "data_errors", "stored_spec"),
+    "stn_tf.data.decoded_images": ("DecodedImages", "data_errors", "stored_size", "stored_spec"),
     "stn_tf.data.evaluation": ("evaluation_images",),
     "stn_tf.data.image_file": ("read_for", "read_image"),
+    "stn_tf.data.split_file": ("read_split", "split_text", "write_split"),
     "stn_tf.data.training_images": ("TrainingImages",),
 }
 

@@ -13,12 +13,15 @@ from stn_tf.data.image_file import Header, read_header
 from stn_tf.data.listing import Listing, Store, in_threads, listed, without_unreadable
 from stn_tf.data.names import Names
 from stn_tf.data.split import PARTS, TEST, TRAIN, VALIDATION, stratified_split
+from stn_tf.data.split_file import with_split
 from stn_tf.errors import ConfigError, DataError
 
 # Kind -> the module whose `find` lists it.
 _KINDS = {
     "folder": "stn_tf.data.folder_tree",
     "cub": "stn_tf.data.cub",
+    "table": "stn_tf.data.table",
+    "tfrecord": "stn_tf.data.shards",
 }
 KINDS = ("auto", *_KINDS)
 # Up to so many images, all headers are read at the start.
@@ -110,6 +113,7 @@ def load_collection(
     validation_share: float = 0.1,
     test_share: float = 0.2,
     classes: Sequence[str] | None = None,
+    split: str | None = None,
 ) -> Collection:
     """Lists images and puts each into a part; the images themselves are read when needed.
 
@@ -127,6 +131,8 @@ def load_collection(
         test_share: Likewise, to report on.
         classes: The names of the classes in the order of a model's outputs; by default those that
             are found, sorted.
+        split: What `split_text` returned when a run began, to have the very same parts again:
+            images that are new are left out.
 
     Raises:
         ConfigError: If there is no such kind.
@@ -148,7 +154,11 @@ def load_collection(
         raise DataError(
             f"{root} must hold at least two classes, but has {listed(listing.classes) or 'none'}."
         )
-    listing = _with_parts(listing, root, validation_share, test_share)
+    if split is None:
+        listing = _with_parts(listing, root, validation_share, test_share)
+    else:
+        listing = with_split(listing, split, root)
+    listing = dataclasses.replace(listing, notes=(_counts(listing), *listing.notes))
     return Collection(root, listing.classes, listing, listing.notes)
 
 
@@ -169,11 +179,13 @@ def check_classes(collection: Collection, classes: Sequence[str]) -> None:
 
 
 def _kind(root: Path) -> str:
-    from stn_tf.data import cub
+    from stn_tf.data import cub, shards, table
 
-    if root.is_dir() and cub.root_of(root):
+    if cub.root_of(root):
         return "cub"
-    return "folder"
+    if shards.shards_of(root):
+        return "tfrecord"
+    return "table" if table.table_of(root) else "folder"
 
 
 def _of_classes(listing: Listing, classes: tuple[str, ...], root: Path) -> Listing:
@@ -228,13 +240,15 @@ def _with_parts(
             if share
         )
         notes.append(f"Set aside of each class to train on: {aside}, by the hash of the names.")
-    counts = np.bincount(parts, minlength=len(PARTS))
-    notes.insert(
-        0,
-        f"{len(listing):,} images of {len(listing.classes):,} classes: {counts[TRAIN]:,} to train "
-        f"on, {counts[VALIDATION]:,} to choose by, {counts[TEST]:,} to report on.",
-    )
     return dataclasses.replace(listing, parts=parts, notes=tuple(notes))
+
+
+def _counts(listing: Listing) -> str:
+    counts = np.bincount(listing.parts, minlength=len(PARTS))
+    return (
+        f"{len(listing):,} images of {len(listing.classes):,} classes: {counts[TRAIN]:,} to train "
+        f"on, {counts[VALIDATION]:,} to choose by, {counts[TEST]:,} to report on."
+    )
 
 
 def _check_counts(listing: Listing, labels: np.ndarray, needed: int) -> None:

@@ -2,18 +2,22 @@
 
 import contextlib
 import functools
+import hashlib
+import logging
 import math
 import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import PIL
 
 from stn_tf.data.collection import Part
 from stn_tf.data.image_file import UNREADABLE, read_pixels, rounded
-from stn_tf.data.kept import ABSENT, EXACT, ROUNDED, InMemory, Kept, Nothing
+from stn_tf.data.kept import ABSENT, EXACT, ROUNDED, InMemory, Kept, Nothing, OnDisk
 from stn_tf.data.memory import available_bytes
 from stn_tf.errors import ConfigError, DataError
 from stn_tf.interface import InputSpec
@@ -21,9 +25,21 @@ from stn_tf.interface import InputSpec
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_LOG = logging.getLogger(__name__)
+
 CACHES = ("auto", "memory", "disk", "none")
 # Of the memory that is free when a part is first used.
 _SHARE = 0.25
+# Changes where images are decoded in another way.
+_DECODER = "1"
+
+
+def stored_size(spec: InputSpec, oversample: float = 1.15) -> tuple[int, int]:
+    """Returns the height and width of `stored_spec`."""
+    height, width = stored_spec(spec, oversample).size
+    assert height is not None
+    assert width is not None
+    return height, width
 
 
 def stored_spec(spec: InputSpec, oversample: float = 1.15) -> InputSpec:
@@ -97,15 +113,13 @@ class DecodedImages:
         spec.require_decodable()
         self.part = part
         self.spec = stored_spec(spec, oversample)
-        height, width = self.spec.size
-        assert height is not None
-        assert width is not None
         assert self.spec.channels is not None
-        self.shape = (height, width, self.spec.channels)
+        self.shape = (*stored_size(self.spec, 1), self.spec.channels)
         self.notes: tuple[str, ...] = ()
         self._on_unreadable = on_unreadable
+        self._skipped: set[int] = set()
         self._kept: Kept = Nothing()
-        self._choose(cache, limit_bytes)
+        self._choose(cache, cache_dir, limit_bytes)
 
     def __len__(self) -> int:
         return len(self.part)
@@ -146,19 +160,40 @@ class DecodedImages:
         in_decoding_threads(decode, np.flatnonzero(states == ABSENT))
         return images, states
 
-    def _choose(self, cache: str, limit_bytes: int | None) -> None:
+    def _choose(
+        self, cache: str, cache_dir: str | os.PathLike[str] | None, limit_bytes: int | None
+    ) -> None:
         count, each = len(self), math.prod(self.shape)
+        size = f"{count * each / 2**30:.2f} GiB"
         if cache == "memory":
             self._kept = InMemory(count, self.shape, count * each)
+            self.notes = (f"{count:,} decoded images are kept in memory: {size} (cache=memory).",)
+        elif cache == "disk":
+            if cache_dir is None:
+                raise ConfigError(
+                    "`cache_dir` must name a folder for cache=disk, but none was given. Add "
+                    "cache_dir=DIR, on a fast disk of this machine."
+                )
+            self._kept = OnDisk(Path(cache_dir), self._identity(), count, self.shape)
+            self.notes = (
+                f"{count:,} decoded images are kept in {cache_dir}: {size} (cache=disk).",
+            )
         elif cache == "auto":
             limit = int(_SHARE * available_bytes()) if limit_bytes is None else limit_bytes
             self._kept = InMemory(count, self.shape, limit)
+            self.notes = (f"{count:,} decoded images are kept in memory: {size} (cache=auto).",)
             if self._kept.capacity < count:
                 self.notes = (
                     f"{self._kept.capacity:,} of {count:,} decoded images are kept in memory, "
-                    f"where {limit / 2**30:.1f} GiB are free for them; the others are decoded each "
-                    "time (cache=disk keeps all).",
+                    f"where {limit / 2**30:.2f} GiB are free for them; the others are decoded each "
+                    "time (cache=auto; cache=disk keeps all).",
                 )
+
+    def _identity(self) -> str:
+        """What differs where the files do, or what is made of them."""
+        made = self.spec.model_dump_json(exclude={"name", "dtype", "value_range", "mean", "std"})
+        text = " ".join((self.part.store.fingerprint(), made, PIL.__version__, _DECODER))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _decode(self, index: int) -> tuple[np.ndarray, int]:
         try:
@@ -170,6 +205,12 @@ class DecodedImages:
                     f"The image {self.part.names[index]} cannot be read: {reason}. Replace it by a "
                     "readable copy, or remove it and train anew."
                 ) from None
+            if index not in self._skipped:
+                self._skipped.add(index)
+                _LOG.warning(
+                    "The image %s cannot be read: another of its class is taken instead.",
+                    self.part.names[index],
+                )
             return self._decode_next(index)
         if pixels.dtype == np.uint8:
             return pixels, EXACT

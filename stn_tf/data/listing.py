@@ -1,6 +1,7 @@
 """What a kind of data finds: images by number, with their names, labels and parts."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,9 @@ class Store(Protocol):
     def take(self, indices: np.ndarray) -> "Store":
         """Returns some of the images, in the order of `indices`."""
 
+    def fingerprint(self) -> str:
+        """Returns what differs where names, sizes or times of the files do."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Files:
@@ -48,6 +52,19 @@ class Files:
 
     def take(self, indices: np.ndarray) -> "Files":
         return Files(self.root, self.names.take(indices))
+
+    def fingerprint(self) -> str:
+        def status(index: int) -> bytes:
+            try:
+                found = self.open(index).stat()
+            except OSError:
+                return b"-"
+            return f"{found.st_size} {found.st_mtime_ns};".encode()
+
+        digest = hashlib.sha256(self.names.digest())
+        for text in in_threads(status, len(self.names)):
+            digest.update(text)
+        return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

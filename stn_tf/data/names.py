@@ -1,5 +1,6 @@
 """Names of images: text, held as bytes in one piece, because there may be millions."""
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
@@ -56,6 +57,10 @@ class Names(Sequence[str]):
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def digest(self) -> bytes:
+        """Returns the SHA-256 of all names in their order."""
+        return hashlib.sha256(self._ends.tobytes() + self._content).digest()
 
     def take(self, indices: Iterable[int] | np.ndarray) -> "Names":
         """Returns some of the names, in the order of `indices`."""
