@@ -1,137 +1,334 @@
-"""Checkpoints of a run: all that is needed to go on as if nothing had happened."""
+"""Checkpoints: all that is needed to go on as if nothing had happened.
 
+    checkpoints/step-200/variables.index, variables.data-00000-of-00001
+                         state.json
+                         iterator.index, iterator.data-00000-of-00001   of some datasets
+
+A checkpoint is written under another name and renamed when all of it is on the disk, so that a
+folder of this name is whole. The last few and the best are kept.
+"""
+
+import dataclasses
+import json
+import re
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
+import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import RunError
-from stn_tf.experiments.run_folder import writing
+from stn_tf.training import checkpoint_0_1_0
+from stn_tf.training.files import remove_folder, sync, write_whole, writing
 
-KEEP = 3
-_PREFIX = "step"
-# What TensorFlow raises for files that are cut off, damaged, or of another network.
-_UNREADABLE = (tf.errors.OpError, ValueError, LookupError, RuntimeError, AssertionError)
+_NAME = re.compile(r"step-(\d+)")
+_VARIABLES, _STATE, _ITERATOR = "variables", "state.json", "iterator"
+# What TensorFlow and Python raise for files that are cut off or damaged.
+_UNREADABLE = (tf.errors.OpError, OSError, ValueError, LookupError, RuntimeError, TypeError)
+
+
+@dataclasses.dataclass
+class State:
+    """What a checkpoint holds beside variables.
+
+    Attributes:
+        step: How many steps were taken.
+        steps: How many there were to be.
+        seconds: How long training has taken so far.
+        timed_seconds: The part of it in steps whose speed was measured.
+        timed_images: How many examples these had.
+        timed_wait: How many of these seconds were spent waiting for data.
+        batches: How many batches of the data were used.
+        skipped: How many steps were left out because they were no numbers.
+        skipped_in_a_row: How many of them were the last.
+        history: The figures of each evaluation.
+        monitor: The figure that chooses.
+        best_step: Of the best evaluation so far, its step.
+        best_value: And its value.
+        unimproved: How many evaluations have passed since.
+        choose: Which weights the finished model has, `best` or `last`.
+    """
+
+    step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    timed_seconds: float = 0.0
+    timed_images: float = 0.0
+    timed_wait: float = 0.0
+    batches: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    monitor: str = ""
+    best_step: int | None = None
+    best_value: float | None = None
+    unimproved: int = 0
+    choose: str = "best"
 
 
 class Checkpoints:
-    """The latest few checkpoints of a run.
+    """The checkpoints in a folder, as the one process that writes them sees them.
 
-    Every worker must save, but only the chief's files are kept: the others write to a folder of
-    their own that `close` removes.
+    Args:
+        directory: Where they are.
+        model: The Keras model, for checkpoints of stn-tf 0.1.0.
+        groups: Variables by group, each in a fixed order or by number: `weights`, and
+            whatever else there is.
+        keep: How many of the last are kept.
+        writes: Whether this process writes. All processes of a run must call `save`, because
+            reading a variable may take all of them.
 
     Attributes:
-        step: The step of the weights.
-        seconds: How long the run has taken so far.
-        timed_seconds: The part of it spent in steps whose speed was measured.
-        timed_steps: How many steps those were.
+        state: Of the training; `restore` sets it and `save` writes it.
     """
 
     def __init__(
         self,
         directory: Path,
-        model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        model: Any,
+        groups: Mapping[str, Any],
         *,
-        is_chief: bool = True,
+        keep: int = 3,
+        writes: bool = True,
     ):
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.timed_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.timed_steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-        # Keras tracks the variables of a wrapped optimizer only in part, so they are listed.
-        variables = [getattr(v, "value", v) for v in optimizer.variables]
-        self._checkpoint = tf.train.Checkpoint(
-            model=model,
-            optimizer=variables,
-            step=self.step,
-            seconds=self.seconds,
-            timed_seconds=self.timed_seconds,
-            timed_steps=self.timed_steps,
-        )
+        self.state = State()
         self._directory = directory
-        self._aside = None if is_chief else tempfile.mkdtemp(prefix="stn-tf-worker-")
-        if is_chief:
-            _remove_unfinished(directory)
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, self._aside or str(directory), KEEP, checkpoint_name=_PREFIX
-        )
-        self._saved = -1
+        self._model = model
+        self._groups = groups
+        self._keep = keep
+        self._writes = writes
+        self._saved: int | None = None
+        if writes:
+            _remove_rest(directory)
 
-    def restore(self, notify: Callable[[str], None] = lambda text: None) -> int:
-        """Restores the latest readable checkpoint, if there is one; returns its step.
+    @property
+    def saved(self) -> int | None:
+        """The step of the last checkpoint that this process wrote or restored."""
+        return self._saved
+
+    def restore(
+        self,
+        notify: Callable[[str], None] = lambda text: None,
+        restore_data: Callable[[Path], bool] = lambda prefix: False,
+    ) -> bool:
+        """Restores the latest readable checkpoint, if there is one.
+
+        Args:
+            notify: Is told of each that cannot be read.
+            restore_data: Restores the position in the data from a file's prefix, if it can.
+
+        Returns:
+            Whether there was one.
 
         Raises:
-            RunError: If there are checkpoints and none can be read.
+            RunError: If there are checkpoints and none can be read, or it is of another model.
         """
-        state = tf.train.get_checkpoint_state(str(self._directory))
-        paths = list(state.all_model_checkpoint_paths) if state else []
-        for path in reversed(paths):
+        steps = checkpoint_steps(self._directory)
+        for step in reversed(steps):
+            folder = self._directory / f"step-{step}"
             try:
-                self._checkpoint.restore(path).assert_existing_objects_matched()
+                state = read_state(folder)
+                values = _read_groups(folder, self._groups)
+                if (folder / f"{_ITERATOR}.index").exists():
+                    restore_data(folder / _ITERATOR)
             except _UNREADABLE as error:
-                reason = str(error).splitlines()[0]
-                notify(f"Skipping the checkpoint `{path}`, which cannot be read: {reason}")
+                notify(f"Skipping the checkpoint `{folder}`, which cannot be read: {_line(error)}")
                 continue
-            self._saved = int(self.step)
-            return self._saved
-        if paths:
+            for variable, value in values:
+                variable.assign(value)
+            self.state = state
+            self._saved = step
+            return True
+        old = checkpoint_0_1_0.restore(
+            self._directory, self._model, self._groups["optimizer"], notify
+        )
+        if old is not None:
+            self.state = State(**old)
+            return True
+        if steps:
             raise RunError(f"None of the checkpoints in `{self._directory}` can be read.")
-        return 0
+        return False
 
-    def save(self, step: int) -> None:
-        """Writes a checkpoint, unless that of this step is there.
+    def save(self, save_data: Callable[[Path], None] | None = None) -> None:
+        """Writes a checkpoint of the state's step, and removes those that are not kept.
+
+        Args:
+            save_data: Writes the position in the data to files of a prefix.
 
         Raises:
             RunError: If it cannot be written. Earlier ones are as they were.
         """
-        if step == self._saved:
+        step = self.state.step
+        again = step == self._saved
+        tensors = {} if again else _named(self._groups)
+        if not self._writes:
+            self._saved = step
             return
-        self.step.assign(step)
-        before = f" from step {self._saved}" if self._saved > 0 else ""
-        try:
-            with writing(
-                Path(self._aside or self._directory),
-                f"the checkpoint of step {step}",
-                f"Free some space there, then continue{before} with --resume.",
-            ):
-                self._manager.save(checkpoint_number=step)
-        except RunError:
-            _remove_unfinished(self._directory)
-            raise
+        before = f" from step {self._saved}" if self._saved else ""
+        with writing(
+            self._directory,
+            f"the checkpoint of step {step}",
+            f"Free some space there, then continue{before} with --resume.",
+        ):
+            if again:
+                write_whole(self._directory / f"step-{step}" / _STATE, self._state_text())
+            else:
+                self._write(step, tensors, save_data)
         self._saved = step
+        self._prune()
 
-    def close(self) -> None:
-        if self._aside is not None:
-            shutil.rmtree(self._aside, ignore_errors=True)
+    def _write(
+        self,
+        step: int,
+        tensors: Mapping[str, tf.Tensor],
+        save_data: Callable[[Path], None] | None,
+    ) -> None:
+        folder, aside = self._directory / f"step-{step}", self._directory / f".step-{step}.partial"
+        try:
+            aside.mkdir(parents=True)
+            with tf.device("CPU:0"):
+                tf.raw_ops.SaveV2(
+                    prefix=str(aside / _VARIABLES),
+                    tensor_names=list(tensors),
+                    shape_and_slices=[""] * len(tensors),
+                    tensors=list(tensors.values()),
+                )
+            if save_data is not None:
+                save_data(aside / _ITERATOR)
+            for file in aside.iterdir():
+                sync(file)
+            write_whole(aside / _STATE, self._state_text())
+            if folder.exists():  # One that could not be read, or of a part that is now repeated.
+                remove_folder(folder)
+            aside.rename(folder)
+            sync(self._directory)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+
+    def _state_text(self) -> str:
+        return json.dumps(dataclasses.asdict(self.state), indent=1) + "\n"
+
+    def _prune(self) -> None:
+        steps = checkpoint_steps(self._directory)
+        # Later ones than this are of a part that is now repeated.
+        kept = {*[s for s in steps if s <= self.state.step][-self._keep :], self.state.best_step}
+        for step in steps:
+            if step not in kept:
+                remove_folder(self._directory / f"step-{step}")
 
 
-def load_weights(directory: Path, model: keras.Model) -> int:
-    """Restores only the model from the latest checkpoint; returns its step.
+def checkpoint_steps(directory: Path) -> list[int]:
+    """Returns the steps of the checkpoints in a folder, in order."""
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
+    return sorted(int(match[1]) for name in names if (match := _NAME.fullmatch(name)))
+
+
+def read_state(folder: Path) -> State:
+    """Returns what a checkpoint says beside its variables."""
+    return State(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
+
+
+def load_weights(directory: Path, model: Any, which: str = "chosen") -> int:
+    """Gives a model the weights of a checkpoint: their averages, where training kept some.
+
+    Args:
+        directory: The folder of the checkpoints.
+        model: A Keras model.
+        which: `last`, `best`, or `chosen`: what the settings chose, as far as training has come.
+
+    Returns:
+        The step of the weights.
 
     Raises:
-        RunError: If there is none, or it cannot be read.
+        RunError: If there is none, it cannot be read, or it is of another model.
     """
-    path = tf.train.latest_checkpoint(str(directory))
-    if path is None:
-        raise RunError(f"`{directory}` holds no checkpoint yet. Continue training with --resume.")
+    if which not in ("chosen", "best", "last"):
+        raise ValueError(f"`which` must be chosen, best or last, but it is {which!r}.")
+    steps = checkpoint_steps(directory)
+    if not steps:
+        old = checkpoint_0_1_0.load_weights(directory, model)
+        if old is None:
+            raise RunError(
+                f"`{directory}` holds no checkpoint yet. Continue training with --resume."
+            )
+        return old
+    folder = directory / f"step-{steps[-1]}"
     try:
-        status = tf.train.Checkpoint(model=model).restore(path)
-        status.assert_existing_objects_matched().expect_partial()
+        state = read_state(folder)
+        best = which == "best" or (which == "chosen" and state.choose == "best")
+        if best and state.best_step is not None:
+            folder = directory / f"step-{state.best_step}"
+        values = _read_groups(folder, {"weights": model.weights})
+        averages = read_group(folder, "average")
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"The checkpoint `{path}` cannot be read: {reason}") from None
-    return int(path.rpartition("-")[2])
+        raise RunError(f"The checkpoint `{folder}` cannot be read: {_line(error)}") from None
+    for i, (variable, value) in enumerate(values):
+        variable.assign(averages[i][1] if i in averages else value)
+    return int(folder.name.rpartition("-")[2])
 
 
-def _remove_unfinished(directory: Path) -> None:
-    """Removes files of a checkpoint whose writing did not end, which nothing else would remove."""
-    state: Any = tf.train.get_checkpoint_state(str(directory)) if directory.is_dir() else None
-    kept = {Path(p).name for p in state.all_model_checkpoint_paths} if state else set()
-    for path in directory.glob(f"{_PREFIX}-*"):
-        if path.name.split(".")[0].removesuffix("_temp") not in kept:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def read_group(folder: Path, group: str) -> dict[int, tuple[str, np.ndarray]]:
+    """Returns paths and values of a group of variables, by their place in it."""
+    reader = tf.train.load_checkpoint(str(folder / _VARIABLES))
+    found = {}
+    for key in reader.get_variable_to_shape_map():
+        own, place, path = key.split("/", 2)
+        if own == group:
+            found[int(place)] = (path, reader.get_tensor(key))
+    return dict(sorted(found.items()))
+
+
+def _named(groups: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    return {
+        f"{group}/{place}/{_path(variable)}": tf.convert_to_tensor(_value(variable))
+        for group, variables in groups.items()
+        for place, variable in _placed(variables)
+    }
+
+
+def _placed(variables: Any) -> list[tuple[int, Any]]:
+    return list(variables.items() if isinstance(variables, Mapping) else enumerate(variables))
+
+
+def _value(variable: Any) -> Any:
+    return getattr(variable, "value", variable) if hasattr(variable, "path") else variable
+
+
+def _path(variable: Any) -> str:
+    return str(getattr(variable, "path", None) or variable.name)
+
+
+def _read_groups(folder: Path, groups: Mapping[str, Any]) -> list[tuple[Any, np.ndarray]]:
+    values = []
+    for group, variables in groups.items():
+        saved = read_group(folder, group)
+        placed = _placed(variables)
+        for place, variable in placed:
+            path, value = saved.get(place, ("nothing", None))
+            if value is None or value.shape != tuple(variable.shape):
+                there = f"{path} {list(value.shape)}" if value is not None else path
+                raise RunError(
+                    f"The checkpoint `{folder}` is of another model: its {group} have {there} "
+                    f"where this model has {_path(variable)} {list(variable.shape)}."
+                )
+            values.append((variable, value))
+        more = [path for place, (path, _) in saved.items() if place not in dict(placed)]
+        if more and group == "weights":
+            raise RunError(
+                f"The checkpoint `{folder}` is of another model: it also has {more[0]}, which "
+                "this model has not."
+            )
+    return values
+
+
+def _remove_rest(directory: Path) -> None:
+    """Removes what a killed process left of checkpoints that it was writing or removing."""
+    for path in directory.glob(".step-*") if directory.is_dir() else ():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,35 +1,40 @@
-"""The record of a run by step: `metrics.jsonl` and TensorBoard."""
+"""The record of training by step: `metrics.jsonl` and TensorBoard."""
 
 import contextlib
 import json
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.experiments.run_folder import RunFolder, writing
-from stn_tf.experiments.report import write_whole
+from stn_tf.training.files import write_whole, writing
 
 
 class Journal:
-    """Appends to the metrics of a run.
+    """Appends to the metrics in a folder.
 
     Args:
-        folder: The run.
+        folder: Where `metrics.jsonl` and `tensorboard/` are; it is made if need be.
         step: Where training goes on: lines of later steps, from a part of the run that is now
             repeated, are removed.
+
+    Raises:
+        RunError: If it cannot be written, here and in what follows.
     """
 
-    def __init__(self, folder: RunFolder, step: int):
+    def __init__(self, folder: Path, step: int):
         self._folder = folder
-        with writing(folder.path, "the metrics"):
-            if folder.metrics.exists():
-                write_whole(folder.metrics, "".join(_lines_until(folder, step)))
-            self._file = folder.metrics.open("a", encoding="utf-8")
-            self._writer = tf.summary.create_file_writer(str(folder.tensorboard))
+        metrics = folder / "metrics.jsonl"
+        with writing(folder, "the metrics"):
+            folder.mkdir(parents=True, exist_ok=True)
+            if metrics.exists():
+                write_whole(metrics, "".join(_lines_until(metrics, step)))
+            self._file = metrics.open("a", encoding="utf-8")
+            self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def scalars(self, step: int, **values: float) -> None:
         """Writes one line."""
-        with writing(self._folder.path, f"the metrics of step {step}"):
+        with writing(self._folder, f"the metrics of step {step}"):
             self._file.write(json.dumps({"step": step, **values}) + "\n")
             self._file.flush()
             with self._writer.as_default(step):
@@ -38,7 +43,7 @@ class Journal:
 
     def images(self, step: int, **images: np.ndarray) -> None:
         """Shows images `[N, H, W, C]` in 0..1 in TensorBoard."""
-        with writing(self._folder.path, f"the images of step {step}"):
+        with writing(self._folder, f"the images of step {step}"):
             with self._writer.as_default(step):
                 for name, batch in images.items():
                     pictures = np.clip(batch.astype(np.float32), 0.0, 1.0)
@@ -53,9 +58,9 @@ class Journal:
             self._writer.close()
 
 
-def _lines_until(folder: RunFolder, step: int) -> list[str]:
+def _lines_until(metrics: Path, step: int) -> list[str]:
     lines = []
-    for line in folder.metrics.read_text(encoding="utf-8").splitlines(keepends=True):
+    for line in metrics.read_text(encoding="utf-8").splitlines(keepends=True):
         try:
             if json.loads(line)["step"] > step or not line.endswith("\n"):
                 break

@@ -1,6 +1,7 @@
 """How far training is, on stderr: a bar in a terminal, a line now and then elsewhere."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console
@@ -11,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class TrainingProgress:
-    """Shows loss, error, speed and time left.
+    """Shows loss, metrics, speed, what is waited for, and the time left.
 
     Args:
         title: What is trained; a line of its own, because the figures need the width.
@@ -52,22 +53,35 @@ class TrainingProgress:
     def update(
         self,
         step: int,
-        loss: float,
-        error_percent: float,
+        figures: Mapping[str, float],
         images_per_second: float,
-        images_left: int,
+        input_wait: float,
+        seconds_left: float,
     ) -> None:
         """Shows the figures of a step; the speed is 0 before it is known."""
-        figures = f"loss {loss:.4f}  error {error_percent:.2f} %"
+        text = figures_text(figures)
         if images_per_second:
-            minutes, seconds = divmod(round(images_left / images_per_second), 60)
-            figures += f"  {images_per_second:,.0f} images/s  {minutes}:{seconds:02d} left"
+            minutes, seconds = divmod(round(seconds_left), 60)
+            text += f"  {images_per_second:,.0f} images/s"
+            text += f"  input wait {100 * input_wait:.0f} %  {minutes}:{seconds:02d} left"
         if self._bar:
-            self._bar.update(self._task, completed=step, figures=figures)
+            self._bar.update(self._task, completed=step, figures=text)
         elif time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES or step == self._steps:
             self._last_line = time.monotonic()
-            self.say(f"step {step}/{self._steps}  {figures}")
+            self.say(f"step {step}/{self._steps}  {text}")
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
         self._console.print(Text(text), soft_wrap=True)
+
+
+def figures_text(figures: Mapping[str, float]) -> str:
+    """Returns figures as they are shown: `loss 0.1234  error 1.25 %`."""
+    shown = []
+    for name, value in figures.items():
+        if name.endswith("_percent"):
+            words = name.removesuffix("_percent").replace("_", " ")
+            shown.append(f"{words} {value:.2f} %")
+        else:
+            shown.append(f"{name.replace('_', ' ')} {value:.4f}")
+    return "  ".join(shown)

@@ -1,0 +1,127 @@
+"""Training data that is no function of the step: a tf.data.Dataset, or Keras's PyDataset."""
+
+import concurrent.futures
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stn_tf.errors import DataError
+from stn_tf.training.feed import Feed
+from stn_tf.training.validation import standard
+
+
+class DatasetFeed(Feed):
+    """A dataset of global batches, repeated when it ends."""
+
+    def __init__(self, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
+        self._dataset = dataset
+        self._strategy = strategy
+        self._replicas = strategy.num_replicas_in_sync
+        self._iterator: Any = None
+
+    @property
+    def element_spec(self) -> Any:
+        return self._dataset.element_spec
+
+    def first(self) -> Any:
+        for batch in self._dataset.take(1):
+            return batch
+        raise DataError("`train` has no batches.")
+
+    def iterator(self, batches: int) -> Iterator[Any]:
+        if self._iterator is None:
+            self._iterator = self._start(batches)
+        return self._iterator
+
+    def save(self, prefix: Path) -> None:
+        tf.train.Checkpoint(iterator=self._iterator).write(str(prefix))
+
+    def restore(self, prefix: Path) -> bool:
+        self._iterator = self._start(0)
+        tf.train.Checkpoint(iterator=self._iterator).read(str(prefix)).assert_consumed()
+        return True
+
+    def _start(self, batches: int) -> Any:
+        dataset = self._endless().skip(batches) if batches else self._endless()
+        return iter(distributed(dataset, self._strategy))
+
+    def _endless(self) -> tf.data.Dataset:
+        endless = self._dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+        return self._dataset if endless else self._dataset.repeat()
+
+
+class PyDatasetFeed(Feed):
+    """The batches of a PyDataset, in another order each epoch."""
+
+    def __init__(self, dataset: keras.utils.PyDataset, strategy: tf.distribute.Strategy, seed: int):
+        self._dataset = dataset
+        self._strategy = strategy
+        self._seed = seed
+        self._count = dataset.num_batches
+        if self._count == 0:
+            raise DataError("`train` has no batches.")
+        self._first = standard(dataset[0])
+
+    @property
+    def element_spec(self) -> Any:
+        def spec(array: Any) -> tf.TensorSpec:
+            array = np.asarray(array)
+            return tf.TensorSpec([None, *array.shape[1:]], array.dtype)
+
+        return tf.nest.map_structure(spec, self._first)
+
+    def first(self) -> Any:
+        return tf.nest.map_structure(tf.convert_to_tensor, self._first)
+
+    def iterator(self, batches: int) -> Iterator[Any]:
+        dataset = tf.data.Dataset.from_generator(
+            lambda: self._batches(batches), output_signature=self.element_spec
+        )
+        return iter(distributed(dataset.prefetch(1), self._strategy))
+
+    def _batches(self, start: int) -> Iterator[Any]:
+        """Reads ahead in order, in as many threads as the dataset wants."""
+        workers = max(int(self._dataset.workers), 1)
+        ahead = max(int(self._dataset.max_queue_size), 1) if workers > 1 else 0
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            for indices in self._epochs(start):
+                waiting: deque[Any] = deque()
+                for index in indices:
+                    waiting.append(pool.submit(self._dataset.__getitem__, index))
+                    if len(waiting) > ahead:
+                        yield standard(waiting.popleft().result())
+                while waiting:
+                    yield standard(waiting.popleft().result())
+
+    def _epochs(self, start: int) -> Iterator[Any]:
+        """Gives the indices of each epoch that are left, and tells the dataset of its epochs."""
+        if self._count is None:
+            yield itertools.count(start)
+            return
+        skipped = start
+        for epoch in itertools.count():
+            self._dataset.on_epoch_begin()
+            order = np.random.default_rng((self._seed, epoch)).permutation(self._count)
+            left = order[min(skipped, self._count) :]
+            skipped -= self._count - len(left)
+            yield map(int, left)
+            self._dataset.on_epoch_end()
+
+
+def distributed(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
+    """Returns global batches, each shared out among all replicas."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return dataset.prefetch(1)
+    options = tf.data.Options()
+    policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.experimental_distribute.auto_shard_policy = policy
+    # A batch of fewer examples would leave a replica without any.
+    enough = dataset.filter(lambda *batch: tf.shape(tf.nest.flatten(batch)[0])[0] >= replicas)
+    return strategy.experimental_distribute_dataset(enough.with_options(options))
