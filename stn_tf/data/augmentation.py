@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 _RANGES = ("scale", "crop", "crop_aspect", "erase_area")
 # Of the distance between control points: the deviation of their moves.
 _MOST_BENT = 0.2
+_OVERSAMPLE = 1.15
+# What moves pixels, and where it does not. Mirroring leaves them whole.
+_UNMOVED = {
+    "rotate": 0,
+    "scale": (1, 1),
+    "shear": 0,
+    "translate": 0,
+    "perspective": 0,
+    "elastic": 0,
+    "crop": (1, 1),
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -200,6 +211,15 @@ class Augmentation(BaseModel):
             return cls.model_validate(settings)
         except ValidationError as error:
             raise ConfigError(_explain(error)) from None
+
+    @property
+    def oversample(self) -> float:
+        """How much larger than the output the stored images should be a side.
+
+        Where images are moved, so that what is zoomed in stays sharp. Otherwise 1, so that pixels
+        are those of the image.
+        """
+        return _OVERSAMPLE if any(getattr(self, n) != v for n, v in _UNMOVED.items()) else 1.0
 
     def draw(self, key: "tf.Tensor", count: int) -> "dict[str, tf.Tensor]":
         """Draws what happens to each of `count` images; the same for the same key.

@@ -45,7 +45,7 @@ def draw_input(
         margin: How much is shown around the image, in parts of its sides.
     """
     height, width = image.shape[:2]
-    _show(axes, image)
+    show_image(axes, image)
     axes.set_facecolor(_OUTSIDE)
     axes.set_xlim(-0.5 - margin * width, width - 0.5 + margin * width)
     axes.set_ylim(height - 0.5 + margin * height, -0.5 - margin * height)
@@ -61,7 +61,7 @@ def draw_input(
 
 def draw_crop(axes: Axes, crop: np.ndarray) -> None:
     """Draws a crop, `[h, w, channels]`, in a frame of the outline's colours."""
-    _show(axes, crop)
+    show_image(axes, crop)
     axes.set_anchor("W")
     height, width = crop.shape[:2]
     axes.add_patch(
@@ -106,7 +106,8 @@ def _draw_points(axes: Axes, grid: np.ndarray) -> None:
     axes.plot(*points.T, ls="", marker="o", ms=1.7, mew=0, color=POINTS, alpha=0.85, zorder=2)
 
 
-def _show(axes: Axes, image: np.ndarray) -> None:
+def show_image(axes: Axes, image: np.ndarray) -> None:
+    """Draws an image alone: `[height, width, channels]`, uint8 or floats in 0..1."""
     image = np.asarray(image)
     if image.dtype != np.uint8:
         image = np.clip(image, 0.0, 1.0)
