@@ -25,7 +25,8 @@ class SpatialTransformer(keras.layers.Layer):
 
     Args:
         localisation: Any Keras layer or model; images, as they came, -> features `[N, ...]` of a
-            known size. For images of any size it ends in a global pooling.
+            known size. For images of any size it ends in a global pooling. Where the call has
+            `features`, it is given those instead.
         transform: A name of `stn_tf.geometry.TRANSFORMS`, or a `Transform`.
         output_size: Height and width of the output in pixels (depth first for volumes); None
             for those of the input, which may be unknown until a graph runs.
@@ -46,7 +47,8 @@ class SpatialTransformer(keras.layers.Layer):
         data_format: `channels_last` or `channels_first`, of images and output; None for
             `keras.config.image_data_format()`.
 
-    Call: images `[N, H, W, C]` -> `[N, *output_size, C]` in the layer's compute dtype. Theta
+    Call: images `[N, H, W, C]` -> `[N, *output_size, C]` in the layer's compute dtype; with
+    `features=`, any tensor, the localisation goes on from what another network has seen. Theta
     `[N, *theta]` and grid `[N, *output_size, d]` are float32 under any precision policy. With
     `crops` K all three are `[N, K, ...]`; with `channels_first` C stands before the size.
 
@@ -142,19 +144,25 @@ class SpatialTransformer(keras.layers.Layer):
         """The trainable variables that decide theta, for a learning rate of their own."""
         return [*self.localisation.trainable_variables, *self.regression.trainable_variables]
 
-    def build(self, input_shape: Shape) -> None:
-        channels.last_shape(input_shape, self.data_format, self.transform.dimensions)
+    def build(self, images_shape: Shape, features_shape: Shape | None = None) -> None:
+        channels.last_shape(images_shape, self.data_format, self.transform.dimensions)
         # A symbolic call builds every kind of layer and tells the shape of the features.
-        features = self.localisation(keras.KerasTensor(input_shape, dtype=self.compute_dtype))
+        seen = images_shape if features_shape is None else features_shape
+        features = self.localisation(keras.KerasTensor(seen, dtype=self.compute_dtype))
         self.regression.build(features.shape)
-        self.warp.build([input_shape, self.regression.compute_output_shape(features.shape)])
+        self.warp.build([images_shape, self.regression.compute_output_shape(features.shape)])
 
-    def theta(self, images: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def theta(
+        self, images: tf.Tensor, training: bool | None = None, features: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Returns theta `[N, *theta]`, or `[N, crops, *theta]`, float32, for images."""
-        return self.regression(_call(self.localisation, images, training))
+        seen = images if features is None else features
+        return self.regression(_call(self.localisation, seen, training))
 
-    def call(self, images: tf.Tensor, training: bool | None = None) -> Any:
-        theta = self.theta(images, training)
+    def call(
+        self, images: tf.Tensor, training: bool | None = None, features: tf.Tensor | None = None
+    ) -> Any:
+        theta = self.theta(images, training, features)
         images = channels.to_last(images, self.data_format)
         grid = None
         if self.return_grid or is_recording():
@@ -169,19 +177,27 @@ class SpatialTransformer(keras.layers.Layer):
         extra = [theta] * self.return_theta + [grid] * self.return_grid
         return (crops, *extra) if extra else crops
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape | tuple[Shape, ...]:
-        theta = (input_shape[0], *self.regression.theta_shape)
-        crops = self.warp.compute_output_shape([input_shape, theta])
+    def compute_output_shape(
+        self, images_shape: Shape, features_shape: Shape | None = None
+    ) -> Shape | tuple[Shape, ...]:
+        theta = (images_shape[0], *self.regression.theta_shape)
+        crops = self.warp.compute_output_shape([images_shape, theta])
         dimensions = self.transform.dimensions
         size = (
-            self.output_size or channels.last_shape(input_shape, self.data_format, dimensions)[1:-1]
+            self.output_size
+            or channels.last_shape(images_shape, self.data_format, dimensions)[1:-1]
         )
         count = () if self.crops is None else (self.crops,)
-        grid = (input_shape[0], *count, *size, dimensions)
+        grid = (images_shape[0], *count, *size, dimensions)
         extra = [theta] * self.return_theta + [grid] * self.return_grid
         return (crops, *extra) if extra else crops
 
-    def compute_output_spec(self, images: keras.KerasTensor, training: bool | None = None) -> Any:
+    def compute_output_spec(
+        self,
+        images: keras.KerasTensor,
+        training: bool | None = None,
+        features: keras.KerasTensor | None = None,
+    ) -> Any:
         shapes = self.compute_output_shape(images.shape)
         if not (self.return_theta or self.return_grid):
             return keras.KerasTensor(shapes, dtype=self.compute_dtype)
