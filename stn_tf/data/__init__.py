@@ -2,7 +2,7 @@
 
     load_collection       a folder or file -> Collection: classes, and three parts of images
     check_classes         whether a collection is of the classes of a model
-    split_text            which image is in which part, kept with a run; also read_, write_split
+    write_split           which image is in which part, kept with a run; read_split has it again
 
     read_image            one image file, brought to a size
     read_for              one image file as a model takes it
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stn_tf.data.decoded_images import DecodedImages, data_errors, stored_size, stored_spec
     from stn_tf.data.evaluation import evaluation_images
     from stn_tf.data.image_file import read_for, read_image
-    from stn_tf.data.split_file import read_split, split_text, write_split
+    from stn_tf.data.split_file import read_split, write_split
     from stn_tf.data.training_images import TrainingImages
 
 __all__ = [
@@ -40,7 +40,6 @@ __all__ = [
     "read_for",
     "read_image",
     "read_split",
-    "split_text",
     "stored_size",
     "stored_spec",
     "write_split",
@@ -51,7 +50,7 @@ _MODULES = {
     "stn_tf.data.decoded_images": ("DecodedImages", "data_errors", "stored_size", "stored_spec"),
     "stn_tf.data.evaluation": ("evaluation_images",),
     "stn_tf.data.image_file": ("read_for", "read_image"),
-    "stn_tf.data.split_file": ("read_split", "split_text", "write_split"),
+    "stn_tf.data.split_file": ("read_split", "write_split"),
     "stn_tf.data.training_images": ("TrainingImages",),
 }
 

@@ -13,7 +13,6 @@ from stn_tf.data.image_file import Header, read_header
 from stn_tf.data.listing import Listing, Store, in_threads, listed, without_unreadable
 from stn_tf.data.names import Names
 from stn_tf.data.split import PARTS, TEST, TRAIN, VALIDATION, stratified_split
-from stn_tf.data.split_file import with_split
 from stn_tf.errors import ConfigError, DataError
 
 # Kind -> the module whose `find` lists it.
@@ -74,15 +73,27 @@ class Collection:
 
     Attributes:
         root: The folder or file that it was read from.
-        classes: Their names; labels are indices into it.
         listing: All images.
-        notes: What was decided, a line each, with the setting that changes it.
     """
 
     root: Path
-    classes: tuple[str, ...]
     listing: Listing
-    notes: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names; labels are indices into it."""
+        return self.listing.classes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found and decided, a line each, with the setting that changes it."""
+        counts = np.bincount(self.listing.parts, minlength=len(PARTS))
+        return (
+            f"{len(self.listing):,} images of {len(self.classes):,} classes: "
+            f"{counts[TRAIN]:,} to train on, {counts[VALIDATION]:,} to choose by, "
+            f"{counts[TEST]:,} to report on.",
+            *self.listing.notes,
+        )
 
     @functools.cached_property
     def train(self) -> Part:
@@ -113,7 +124,6 @@ def load_collection(
     validation_share: float = 0.1,
     test_share: float = 0.2,
     classes: Sequence[str] | None = None,
-    split: str | None = None,
 ) -> Collection:
     """Lists images and puts each into a part; the images themselves are read when needed.
 
@@ -131,19 +141,19 @@ def load_collection(
         test_share: Likewise, to report on.
         classes: The names of the classes in the order of a model's outputs; by default those that
             are found, sorted.
-        split: What `split_text` returned when a run began, to have the very same parts again:
-            images that are new are left out.
 
     Raises:
         ConfigError: If there is no such kind.
         DataError: If the data cannot be read; the text names the file, the cause and the cure.
     """
     root = Path(data_dir)
-    if kind == "auto":
-        kind = _kind(root)
-    if kind not in _KINDS:
+    if kind not in KINDS:
         raise ConfigError(f"`data` must be one of {', '.join(KINDS)}, but it is {kind!r}.")
-    listing: Listing = importlib.import_module(_KINDS[kind]).find(root)
+    try:
+        kind = _kind(root) if kind == "auto" else kind
+        listing: Listing = importlib.import_module(_KINDS[kind]).find(root)
+    except OSError as error:
+        raise DataError(f"{error.filename or root} cannot be read: {error.strerror}.") from None
     if not len(listing):
         raise DataError(f"{root} holds no image. Add some.")
     if len(listing) <= _MOST_HEADERS:
@@ -154,12 +164,7 @@ def load_collection(
         raise DataError(
             f"{root} must hold at least two classes, but has {listed(listing.classes) or 'none'}."
         )
-    if split is None:
-        listing = _with_parts(listing, root, validation_share, test_share)
-    else:
-        listing = with_split(listing, split, root)
-    listing = dataclasses.replace(listing, notes=(_counts(listing), *listing.notes))
-    return Collection(root, listing.classes, listing, listing.notes)
+    return Collection(root, _with_parts(listing, root, validation_share, test_share))
 
 
 def check_classes(collection: Collection, classes: Sequence[str]) -> None:
@@ -241,14 +246,6 @@ def _with_parts(
         )
         notes.append(f"Set aside of each class to train on: {aside}, by the hash of the names.")
     return dataclasses.replace(listing, parts=parts, notes=tuple(notes))
-
-
-def _counts(listing: Listing) -> str:
-    counts = np.bincount(listing.parts, minlength=len(PARTS))
-    return (
-        f"{len(listing):,} images of {len(listing.classes):,} classes: {counts[TRAIN]:,} to train "
-        f"on, {counts[VALIDATION]:,} to choose by, {counts[TEST]:,} to report on."
-    )
 
 
 def _check_counts(listing: Listing, labels: np.ndarray, needed: int) -> None:

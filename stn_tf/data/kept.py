@@ -1,7 +1,9 @@
 """Where decoded images are kept: in memory, in a file, or nowhere."""
 
+import contextlib
 import logging
 import math
+import mmap
 import os
 import shutil
 import threading
@@ -56,7 +58,9 @@ class InMemory:
 
     def __init__(self, count: int, shape: Shape, limit_bytes: int) -> None:
         self.capacity = min(count, max(0, limit_bytes) // math.prod(shape))
-        self._images = np.empty((self.capacity, *shape), np.uint8)
+        length = self.capacity * math.prod(shape)
+        pages = np.frombuffer(_pages(length), np.uint8, length)
+        self._images = pages.reshape(self.capacity, *shape)
         self._states = np.zeros(count, np.uint8)
 
     def get(self, indices: np.ndarray, out: np.ndarray) -> np.ndarray:
@@ -69,6 +73,18 @@ class InMemory:
         if index < self.capacity:
             self._images[index] = pixels
             self._states[index] = state
+
+
+def _pages(count: int) -> mmap.mmap:
+    """Returns writable memory that the system gives page by page, as it is written.
+
+    NumPy asks for pages of 2 MB: images at random would soon take all of them.
+    """
+    pages = mmap.mmap(-1, max(count, 1))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # A kernel without huge pages.
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return pages
 
 
 class OnDisk:

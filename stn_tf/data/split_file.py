@@ -9,78 +9,51 @@ import gzip
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stn_tf.data.collection import Collection
 from stn_tf.data.listing import Listing, left_out, listed
 from stn_tf.data.split import PARTS
 from stn_tf.errors import DataError
 
-if TYPE_CHECKING:
-    from stn_tf.data.collection import Collection
-
 _HEADER = ["name", "part", "label", "class"]
 
 
-def split_text(collection: "Collection") -> str:
-    """Returns which image is in which part, as text.
+def write_split(collection: Collection, path: Path | str) -> None:
+    """Writes which image is in which part, beside the file and then renamed to it.
 
     Raises:
         DataError: If the name of an image is no text.
+        OSError: If it cannot be written.
     """
-    listing = collection.listing
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_HEADER)
-    for name, part, label in zip(listing.store.names, listing.parts, listing.labels, strict=True):
-        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise DataError(f"The image {name!r} must have a name in UTF-8. Rename it.")
-        writer.writerow((name, PARTS[part], label, listing.classes[label]))
-    return file.getvalue()
-
-
-def write_split(collection: "Collection", path: Path | str) -> None:
-    """Writes which image is in which part, beside the file and then renamed to it."""
     path = Path(path)
-    content = split_text(collection).encode()
+    content = _text(collection.listing).encode()
     if path.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def read_split(path: Path | str) -> str:
-    """Returns the text that `write_split` wrote.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path} cannot be read: {reason}.") from None
-
-
-def with_split(listing: Listing, text: str, root: Path) -> Listing:
-    """Returns the images of a split, in its order, with its parts and classes.
+def read_split(collection: Collection, path: Path | str) -> Collection:
+    """Returns the images of a split that was written, in its order, with its parts and classes.
 
     Args:
-        listing: What is there now.
-        text: What `split_text` returned.
-        root: Where the images were looked for.
+        collection: What is there now. Images that are not in the split are left out, with a note.
+        path: What `write_split` wrote.
 
     Raises:
-        DataError: If images are no longer there or of another class, or the text is no split.
+        DataError: If images are no longer there or of another class, or the file is no split.
     """
-    names, parts, labels, classes = _parsed(text)
+    listing, root, path = collection.listing, collection.root, Path(path)
+    names, parts, labels, classes = _parsed(path)
     places = {name: index for index, name in enumerate(listing.store.names)}
     if missing := [name for name in names if name not in places]:
         raise DataError(
@@ -99,23 +72,42 @@ def with_split(listing: Listing, text: str, root: Path) -> Listing:
             f"{listed(moved)}. Put them back, or start a new run."
         )
     new = sorted(places.keys() - set(names))
-    chosen = listing.take(order, *left_out(new, "images that were not there when the run began"))
-    return dataclasses.replace(
-        chosen,
+    chosen = dataclasses.replace(
+        listing.take(order),
         parts=np.array(parts, np.int8),
         labels=np.array(labels, np.int32),
         classes=tuple(classes[label] for label in range(len(classes))),
+        notes=(
+            f"The split is that of {path}.",
+            *left_out(new, "images that are new since then"),
+        ),
     )
+    return Collection(root, chosen)
 
 
-def _parsed(text: str) -> tuple[list[str], list[int], list[int], dict[int, str]]:
+def _text(listing: Listing) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_HEADER)
+    for name, part, label in zip(listing.store.names, listing.parts, listing.labels, strict=True):
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(
+                f"The name of the image {name!r} must be UTF-8, but it is not. Rename it."
+            )
+        writer.writerow((name, PARTS[part], label, listing.classes[label]))
+    return file.getvalue()
+
+
+def _parsed(path: Path) -> tuple[list[str], list[int], list[int], dict[int, str]]:
     """Returns names, parts and labels, and the classes of the labels."""
     names: list[str] = []
     parts: list[int] = []
     labels: list[int] = []
     classes: dict[int, str] = {}
     try:
-        rows = csv.reader(io.StringIO(text))
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        rows = csv.reader(io.StringIO(text, newline=""))
         if next(rows) != _HEADER:
             raise ValueError("its first line is another")
         for name, part, label, class_name in rows:
@@ -125,9 +117,9 @@ def _parsed(text: str) -> tuple[list[str], list[int], list[int], dict[int, str]]
             classes[int(label)] = class_name
         if sorted(classes) != list(range(len(classes))):
             raise ValueError("classes are missing")
-    except (StopIteration, ValueError, csv.Error) as error:
-        reason = str(error) or "it is empty"
+    except (OSError, EOFError, StopIteration, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "it is empty"
         raise DataError(
-            f"The run's split cannot be read: {reason}. Restore it, or start a new run."
+            f"The split {path} cannot be read: {reason}. Restore it, or start a new run."
         ) from None
     return names, parts, labels, classes
