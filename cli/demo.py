@@ -40,11 +40,11 @@ def command(out: Path, overrides: tuple[str, ...]) -> None:
     from rich.table import Table
 
     from stn_tf import plots
+    from stn_tf.experiments import Run, load_experiment, train
     from stn_tf.export import export_run
     from stn_tf.serving.jobs import predict
     from stn_tf.serving.jobs.picture import picture
     from stn_tf.serving.models import load_engine
-    from stn_tf.experiments import Run, load_experiment, train
 
     progress = Console(stderr=True)
     run_dir = _next(out / "run")

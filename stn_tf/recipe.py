@@ -4,7 +4,7 @@ This module does not import TensorFlow.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,6 +57,22 @@ class Prepared:
     metrics: Sequence[Any] = ()
     notes: tuple[str, ...] = ()
     write_split: Callable[[Path], None] | None = None
+
+
+class Batches:
+    """Batches that are made when they are first asked for, and can be gone through again.
+
+    A strategy of several workers must be made before anything else starts TensorFlow.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[Any]]):
+        self._make = make
+        self._made: Iterable[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._made is None:
+            self._made = self._make()
+        return iter(self._made)
 
 
 class Recipe(Protocol):

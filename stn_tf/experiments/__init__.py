@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stn_tf.experiments.evaluation import Evaluation, evaluate
     from stn_tf.experiments.report import Report
     from stn_tf.experiments.run import Run
-    from stn_tf.experiments.train import train
+    from stn_tf.experiments.training import train
 
 __all__ = ["EXPERIMENTS", "Evaluation", "Report", "Run", "evaluate", "load_experiment", "train"]
 
@@ -27,7 +27,7 @@ _LAZY = {
     "Report": "stn_tf.experiments.report",
     "Run": "stn_tf.experiments.run",
     "evaluate": "stn_tf.experiments.evaluation",
-    "train": "stn_tf.experiments.train",
+    "train": "stn_tf.experiments.training",
 }
 
 

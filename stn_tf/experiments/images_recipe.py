@@ -10,12 +10,13 @@ from stn_tf.experiments import own_model
 from stn_tf.experiments.hooks import is_hook
 from stn_tf.experiments.images_config import ImagesConfig
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
-from stn_tf.recipe import Prepared
+from stn_tf.recipe import Batches, Prepared
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
-    from stn_tf.data import Collection
+    from stn_tf.data import Collection, Part
 
 # What most backbones were trained at.
 _PRETRAINED_SIZE = 224
@@ -238,24 +239,22 @@ class _Parts:
         self._collection = collection
         self._spec = spec
         self._taught = taught
-        self._datasets: dict[str, Iterable[Any]] = {}
 
     def part(self, name: str) -> Iterable[Any] | None:
+        members = getattr(self._collection, name)
+        return Batches(lambda: self._batches(name, members)) if len(members) else None
+
+    def _batches(self, name: str, members: "Part") -> "tf.data.Dataset":
         from stn_tf import data
 
-        members = getattr(self._collection, name)
-        if not len(members):
-            return None
-        if name not in self._datasets:
-            decoded = None
-            if name == "validation":  # Seen again and again.
-                decoded = data.DecodedImages(
-                    members,
-                    self._spec,
-                    cache=self._config.cache,
-                    cache_dir=_cache_dir(self._config, name),
-                )
-            self._datasets[name] = data.evaluation_images(
-                members, self._spec, len(self._collection.classes), self._config.batch_size, decoded
-            ).map(self._taught.batch)
-        return self._datasets[name]
+        decoded = None
+        if name == "validation":  # Seen again and again.
+            decoded = data.DecodedImages(
+                members,
+                self._spec,
+                cache=self._config.cache,
+                cache_dir=_cache_dir(self._config, name),
+            )
+        return data.evaluation_images(
+            members, self._spec, len(self._collection.classes), self._config.batch_size, decoded
+        ).map(self._taught.batch)

@@ -126,8 +126,8 @@ def teaching(config: ImagesConfig, interface: ModelInterface) -> Teaching:
     )
     low, high = config.value_range
     notes = [
-        f"The model's outputs are taken for {meaning} (by its last activation), and black and white "
-        f"for {low:g} and {high:g} (value_range=[{low:g}, {high:g}])."
+        f"The model's outputs are taken for {meaning} (by its last activation), and black and "
+        f"white for {low:g} and {high:g} (value_range=[{low:g}, {high:g}])."
     ]
     loss = None
     if getattr(model, "loss", None) is None:

@@ -1,4 +1,4 @@
-"""Jaderberg et al. 2015, Spatial Transformer Networks: their networks, distortions, data and experiments.
+"""Jaderberg et al. 2015: their networks, distortions, data and experiments.
 
     NETWORKS, build_network   the networks of appendix A.4
     load_source               digits (embedded), mnist (idx files) or folder

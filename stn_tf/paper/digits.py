@@ -7,9 +7,9 @@ UCI 1998): 8x8 cells that count the ink of a 32x32 bitmap, 0 to 16, by 43 writer
 import numpy as np
 from PIL import Image
 
+from stn_tf.data.split import TEST, TRAIN, VALIDATION, stratified_split
 from stn_tf.paper.canvas import REFERENCE
 from stn_tf.paper.source import Examples, Source
-from stn_tf.data.split import TEST, TRAIN, VALIDATION, stratified_split
 
 # A cell becomes 2.5 pixels, so that a digit fills 20x20 in the middle of 28x28, as MNIST frames
 # its digits: turning one never cuts it off.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from stn_tf.data import keys
+from stn_tf.geometry import thin_plate_spline_grid
 from stn_tf.paper.batch import Batch, Parameters
 from stn_tf.paper.canvas import REFERENCE
-from stn_tf.geometry import thin_plate_spline_grid
 from stn_tf.sampling import grid_sample
 
 _CONTROL_POINTS = 16  # 4x4 over the canvas.

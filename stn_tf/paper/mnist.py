@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stn_tf.paper.source import Examples, Source
 from stn_tf.errors import DataError
+from stn_tf.paper.source import Examples, Source
 
 _CLASSES = tuple("0123456789")
 # The last 5,000 of the 60,000 training images.

@@ -1,8 +1,7 @@
 """The paper's networks on distorted digits, as a recipe for `fit`."""
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,8 @@ from stn_tf.errors import ConfigError
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 from stn_tf.paper.canvas import canvas_size
 from stn_tf.paper.config import PaperConfig
-from stn_tf.paper.source import Source, load_source
-from stn_tf.recipe import Prepared
+from stn_tf.paper.source import Examples, Source, load_source
+from stn_tf.recipe import Batches, Prepared
 
 if TYPE_CHECKING:
     import keras
@@ -93,25 +92,14 @@ class _Data:
         )
 
     def part(self, name: str) -> Iterable[Any]:
-        return _Part(self._config, self._source, name)
+        """Returns the images of a part, distorted in the way that is fixed for all runs."""
+        return Batches(lambda: self._evaluation(getattr(self._source, name)))
 
-
-class _Part:
-    """The fixed, distorted images of a part, made when they are first asked for."""
-
-    def __init__(self, config: PaperConfig, source: Source, name: str):
-        self._config = config
-        self._examples = getattr(source, name)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._dataset)
-
-    @cached_property
-    def _dataset(self) -> "tf.data.Dataset":
+    def _evaluation(self, examples: Examples) -> "tf.data.Dataset":
         from stn_tf.paper.pipeline import evaluation_dataset
 
         return evaluation_dataset(
-            self._examples,
+            examples,
             self._config.distortion,
             batch_size=self._config.batch_size,
             seed=EVALUATION_SEED,

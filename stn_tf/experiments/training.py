@@ -1,15 +1,8 @@
 """From settings to a finished run folder."""
 
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
-import tensorflow as tf
-
-from stn_tf.errors import RunError
 from stn_tf.experiments.evaluation import confusion, error_percent, predictor
 from stn_tf.experiments.recipes import recipe_of
 from stn_tf.experiments.report import Report, versions, weights_sha256
@@ -52,7 +45,6 @@ def train(
         RunError: If `out` cannot be used or written, or the loss is no longer a number.
         Interrupted: If SIGINT or SIGTERM stopped it, after a checkpoint.
     """
-    started = time.monotonic()
     folder = RunFolder(Path(out))
     cluster = read_cluster()
     if cluster.is_chief or resume:
@@ -81,14 +73,14 @@ def train(
         title=getattr(config, "name", ""),
         notes=prepared.notes,
     )
-    report = _report(config, prepared, result, time.monotonic() - started)
+    report = _report(config, prepared, result)
     if cluster.is_chief:
         with writing(folder.path, "the report", "Free some space, then use --resume."):
             write_whole(folder.report, report.to_json())
     return report
 
 
-def _report(config: Any, prepared: Prepared, result: FitResult, seconds: float) -> Report:
+def _report(config: Any, prepared: Prepared, result: FitResult) -> Report:
     model = result.model
     if config.mixed_precision != "none":
         # Exported models compute in float32, so this is what is measured.
@@ -111,7 +103,7 @@ def _report(config: Any, prepared: Prepared, result: FitResult, seconds: float) 
         error_percent=errors["test"],
         validation_error_percent=errors["validation"],
         steps=result.steps,
-        seconds=round(seconds, 2),
+        seconds=round(result.seconds, 2),
         images_per_second=round(result.images_per_second, 1),
         seed=config.seed,
         parameters=model.count_params(),
