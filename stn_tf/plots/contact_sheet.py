@@ -1,5 +1,6 @@
 """The picture of images beside what training makes of them."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,12 @@ from matplotlib.figure import Figure
 from stn_tf.plots.figure import INK, MUTED, new_figure
 from stn_tf.plots.panel import show_image
 
-_CELL = 1.5  # inches
-_TOP = 0.5
+# Inches.
+_CELL = 1.5
+_LINE = 0.14
 _BOTTOM = 0.2
+# Characters of the title in an inch.
+_DENSITY = 15
 # More characters than this run into the next image.
 _LONGEST = 24
 
@@ -53,12 +57,14 @@ def contact_sheet_figure(
                 f"{len(row)} and the first {columns - 1}."
             )
     height, width = originals[0].shape[:2]
-    tall = _CELL * max(height / width, 0.25) + 0.22
-    total = tall * rows + _TOP + _BOTTOM
-    figure = new_figure(_CELL * columns + 0.2, total)
+    tall, wide = _CELL * max(height / width, 0.25) + 0.22, _CELL * columns + 0.2
+    lines = textwrap.wrap(title, int(_DENSITY * wide))
+    head = 0.1 + _LINE * len(lines)
+    total = head + 0.4 + tall * rows + _BOTTOM
+    figure = new_figure(wide, total)
     spec = figure.add_gridspec(
         rows, columns, left=0.012, right=0.988, wspace=0.05, hspace=0.16,
-        bottom=_BOTTOM / total, top=1 - (_TOP + 0.2) / total,
+        bottom=_BOTTOM / total, top=1 - (head + 0.4) / total,
     )  # fmt: skip
     for number in range(rows):
         for column in range(columns):
@@ -66,16 +72,14 @@ def contact_sheet_figure(
             show_image(axes, originals[number] if not column else versions[number][column - 1])
             if column == 0 and labels is not None:
                 _write(axes, labels[number])
-    places = [(0, "as evaluation sees it"), (1, "as training sees it")][: min(columns, 2)]
-    for column, text in places:
-        figure.text(
-            0.012 + 0.976 * column / columns, 1 - _TOP / total, text,
-            fontsize=8.5, color=MUTED, ha="left", va="center",
-        )  # fmt: skip
-    figure.text(
-        0.012, 1 - 0.06 / total, title.replace("$", r"\$"),
-        fontsize=7.5, color=INK, ha="left", va="top", wrap=True,
-    )  # fmt: skip
+    for column, text in ((0, "as evaluation sees it"), (1, "as training sees it")):
+        if column < columns:
+            place = 0.012 + 0.976 * column / columns, 1 - (head + 0.1) / total
+            figure.text(*place, text, fontsize=8, color=MUTED, ha="left", va="center")
+    for number, line in enumerate(lines):
+        place = 0.012, 1 - (0.05 + _LINE * number) / total
+        text = line.replace("$", r"\$")
+        figure.text(*place, text, fontsize=7.5, color=INK, ha="left", va="top")
     return figure
 
 
