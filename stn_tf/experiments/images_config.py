@@ -70,7 +70,7 @@ class ImagesConfig(FitConfig):
     test_share: float = Field(0.2, gt=0, lt=1)
     image_size: Size | None = None
     channels: Literal[1, 3] | None = None
-    resize: Literal["letterbox", "squash", "center_crop"] = "letterbox"
+    resize: Literal["letterbox", "squash", "center_crop"] = "squash"
     crop_pct: float = Field(0.875, gt=0, le=1)
     model: str = "classifier"
     value_range: tuple[float, float] = (0.0, 1.0)
@@ -95,6 +95,5 @@ class ImagesConfig(FitConfig):
     steps: int = Field(0, ge=0)
     evaluate_every: int = Field(0, ge=0)
     warmup_steps: int = Field(-1, ge=-1)
-    backbone_rate: float | None = Field(None, ge=0)
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     cache_dir: str | None = None

@@ -79,7 +79,7 @@ class ImagesRecipe:
         return Prepared(
             config,
             interface,
-            build=lambda: self.model(config, interface),
+            build=lambda: _build(config, interface, config.weights),
             train=taught.training(train),
             parts=_Parts(config, collection, spec, taught).part,
             loss=taught.loss,
@@ -89,26 +89,8 @@ class ImagesRecipe:
         )
 
     def model(self, config: ImagesConfig, interface: ModelInterface) -> "keras.Model":
-        if is_hook(config.model):
-            return own_model.build(config, interface)
-        from stn_tf.models import build_classifier
-
-        shape = [length for length in interface.inputs[0].shape[1:] if length is not None]
-        return build_classifier(
-            shape,
-            len(interface.class_names),
-            backbone=config.backbone,
-            weights=config.weights,
-            transformers=config.transformers,
-            transformation=config.transformation,
-            crop_size=config.crop_size,
-            crop_scale=config.crop_scale,
-            share_backbone=config.share_backbone,
-            whole_image=config.whole_image,
-            localisation=config.localisation,
-            dropout=config.dropout,
-            batch_norm=config.batch_norm,
-        )
+        # The run's own weights come next.
+        return _build(config, interface, "none")
 
     def _decided(
         self, config: ImagesConfig, collection: "Collection", notes: list[str]
@@ -121,11 +103,20 @@ class ImagesRecipe:
         if config.model == "classifier":
             from stn_tf.models import choose_backbone
 
-            size = config.image_size or (_PRETRAINED_SIZE, _PRETRAINED_SIZE)
-            choice = choose_backbone(size, config.backbone, config.weights)
+            choice = choose_backbone(
+                config.backbone,
+                config.weights,
+                image_size=config.crop_size or config.image_size or (_PRETRAINED_SIZE,) * 2,
+            )
             notes.extend(choice.notes)
-            changes |= {"backbone": choice.backbone, "weights": choice.weights}
             pretrained = choice.pretrained
+            changes |= {"backbone": choice.backbone, "weights": choice.weights}
+            if config.transformers and config.localisation == "auto":
+                changes["localisation"] = "backbone" if pretrained else "small"
+                notes.append(
+                    f"What finds the crops is {changes['localisation']} "
+                    f"(localisation={changes['localisation']})."
+                )
             if pretrained and config.channels is None:
                 channels = 3
         elif not is_hook(config.model):
@@ -142,7 +133,32 @@ class ImagesRecipe:
             )
         changes["channels"] = channels
         changes |= _schedule(config, len(collection.train), pretrained, notes)
+        if pretrained:
+            changes |= _fine_tuning(config, changes["steps"], notes)
         return config.model_copy(update=changes)
+
+
+def _build(config: ImagesConfig, interface: ModelInterface, weights: str) -> "keras.Model":
+    if is_hook(config.model):
+        return own_model.build(config, interface)
+    from stn_tf.models import build_classifier
+
+    shape = [length for length in interface.inputs[0].shape[1:] if length is not None]
+    return build_classifier(
+        shape,
+        len(interface.class_names),
+        backbone=config.backbone,
+        weights=weights,
+        transformers=config.transformers,
+        transformation=config.transformation,
+        crop_size=config.crop_size,
+        crop_scale=config.crop_scale,
+        share_backbone=config.share_backbone,
+        whole_image=config.whole_image,
+        localisation=config.localisation,
+        dropout=config.dropout,
+        batch_norm=config.batch_norm,
+    )
 
 
 def _teaching(config: ImagesConfig, interface: ModelInterface) -> own_model.Teaching:
@@ -204,6 +220,7 @@ def _schedule(
     least, most = _EPOCHS[pretrained]
     per_epoch = images / config.batch_size
     steps = config.steps
+    changes["steps"] = steps
     if not steps:
         epochs = config.epochs or min(max(_IMAGES_SEEN[pretrained] / images, least), most)
         steps = max(1, math.ceil(epochs * per_epoch))
@@ -219,6 +236,27 @@ def _schedule(
         # After each epoch, but not so often that it costs more than training.
         changes["evaluate_every"] = max(math.ceil(per_epoch), math.ceil(steps / 20))
     return changes
+
+
+def _fine_tuning(config: ImagesConfig, steps: int, notes: list[str]) -> dict[str, Any]:
+    """How pre-trained weights are trained on, where the settings leave it open."""
+    usual: dict[str, Any] = {"learning_rate": 2e-4, "rates": {"logits": 5.0}, "ema": 0.99}
+    if config.share_backbone or not config.transformers:
+        usual |= {"frozen": ("backbone",), "frozen_steps": steps // 10}
+    changes = {key: value for key, value in usual.items() if key not in config.model_fields_set}
+    if changes:
+        told = ", ".join(f"{key}={_told(value)}" for key, value in changes.items())
+        notes.append(f"Fine-tuning: {told}.")
+    return changes
+
+
+def _told(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}={_told(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f'"{item}"' for item in value) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cache_dir(config: ImagesConfig, part: str) -> str | None:

@@ -85,7 +85,7 @@ def load_source(
         raise ConfigError(
             f"`image_size` must be (height, width) in pixels, but it is {image_size!r}."
         )
-    load = importlib.import_module(f"stn_tf.data.{name}").load
+    load = importlib.import_module(f"stn_tf.paper.{name}").load
     if name == "folder":
         if data_dir is None:
             raise ConfigError(
