@@ -242,7 +242,7 @@ def _fine_tuning(config: ImagesConfig, steps: int, notes: list[str]) -> dict[str
     """How pre-trained weights are trained on, where the settings leave it open."""
     usual: dict[str, Any] = {"learning_rate": 2e-4, "rates": {"logits": 5.0}, "ema": 0.99}
     if config.share_backbone or not config.transformers:
-        usual |= {"frozen": ("backbone",), "frozen_steps": steps // 10}
+        usual |= {"frozen": ("backbone",), "frozen_steps": max(1, steps // 10)}
     changes = {key: value for key, value in usual.items() if key not in config.model_fields_set}
     if changes:
         told = ", ".join(f"{key}={_told(value)}" for key, value in changes.items())
