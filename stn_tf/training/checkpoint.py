@@ -22,50 +22,14 @@ import tensorflow as tf
 from stn_tf.errors import RunError
 from stn_tf.training import checkpoint_0_1_0
 from stn_tf.training.files import remove_folder, sync, write_whole, writing
+from stn_tf.training.state import State
 
 _NAME = re.compile(r"step-(\d+)")
 _VARIABLES, _STATE, _ITERATOR = "variables", "state.json", "iterator"
 # What TensorFlow and Python raise for files that are cut off or damaged.
 _UNREADABLE = (tf.errors.OpError, OSError, ValueError, LookupError, RuntimeError, TypeError)
 
-
-@dataclasses.dataclass
-class State:
-    """What a checkpoint holds beside variables.
-
-    Attributes:
-        step: How many steps were taken.
-        steps: How many there were to be.
-        seconds: How long training has taken so far.
-        timed_seconds: The part of it in steps whose speed was measured.
-        timed_images: How many examples these had.
-        timed_wait: How many of these seconds were spent waiting for data.
-        batches: How many batches of the data were used.
-        skipped: How many steps were left out because they were no numbers.
-        skipped_in_a_row: How many of them were the last.
-        history: The figures of each evaluation.
-        monitor: The figure that chooses.
-        best_step: Of the best evaluation so far, its step.
-        best_value: And its value.
-        unimproved: How many evaluations have passed since.
-        choose: Which weights the finished model has, `best` or `last`.
-    """
-
-    step: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    timed_seconds: float = 0.0
-    timed_images: float = 0.0
-    timed_wait: float = 0.0
-    batches: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    monitor: str = ""
-    best_step: int | None = None
-    best_value: float | None = None
-    unimproved: int = 0
-    choose: str = "best"
+Weight = tuple[str, np.ndarray]
 
 
 class Checkpoints:
@@ -245,29 +209,45 @@ def load_weights(directory: Path, model: Any, which: str = "chosen") -> int:
     Raises:
         RunError: If there is none, it cannot be read, or it is of another model.
     """
+    if not checkpoint_steps(directory):
+        old = checkpoint_0_1_0.load_weights(directory, model)
+        if old is not None:
+            return old
+    folder, values = read_weights(directory, which)
+    weights = model.weights
+    for i in range(max(len(weights), len(values))):
+        ours = _described(weights[i].path, weights[i].shape) if i < len(weights) else "nothing"
+        theirs = _described(values[i][0], values[i][1].shape) if i < len(values) else "nothing"
+        if ours.partition(" ")[2] != theirs.partition(" ")[2]:
+            raise _of_another_model(folder, theirs, ours)
+    for variable, (_, value) in zip(weights, values, strict=True):
+        variable.assign(value)
+    return int(folder.name.rpartition("-")[2])
+
+
+def read_weights(directory: Path, which: str = "chosen") -> tuple[Path, list[Weight]]:
+    """Returns the folder of a checkpoint, and paths and values of its weights, in their order.
+
+    Raises:
+        RunError: If there is none or it cannot be read.
+    """
     if which not in ("chosen", "best", "last"):
         raise ValueError(f"`which` must be chosen, best or last, but it is {which!r}.")
     steps = checkpoint_steps(directory)
     if not steps:
-        old = checkpoint_0_1_0.load_weights(directory, model)
-        if old is None:
-            raise RunError(
-                f"`{directory}` holds no checkpoint yet. Continue training with --resume."
-            )
-        return old
+        raise RunError(f"`{directory}` holds no checkpoint yet. Continue training with --resume.")
     folder = directory / f"step-{steps[-1]}"
     try:
         state = read_state(folder)
         best = which == "best" or (which == "chosen" and state.choose == "best")
         if best and state.best_step is not None:
             folder = directory / f"step-{state.best_step}"
-        values = _read_groups(folder, {"weights": model.weights})
-        averages = read_group(folder, "average")
+        weights, averages = read_group(folder, "weights"), read_group(folder, "average")
     except _UNREADABLE as error:
         raise RunError(f"The checkpoint `{folder}` cannot be read: {_line(error)}") from None
-    for i, (variable, value) in enumerate(values):
-        variable.assign(averages[i][1] if i in averages else value)
-    return int(folder.name.rpartition("-")[2])
+    return folder, [
+        (path, averages[i][1] if i in averages else value) for i, (path, value) in weights.items()
+    ]
 
 
 def read_group(folder: Path, group: str) -> dict[int, tuple[str, np.ndarray]]:
@@ -304,24 +284,29 @@ def _path(variable: Any) -> str:
 def _read_groups(folder: Path, groups: Mapping[str, Any]) -> list[tuple[Any, np.ndarray]]:
     values = []
     for group, variables in groups.items():
-        saved = read_group(folder, group)
-        placed = _placed(variables)
-        for place, variable in placed:
-            path, value = saved.get(place, ("nothing", None))
-            if value is None or value.shape != tuple(variable.shape):
-                there = f"{path} {list(value.shape)}" if value is not None else path
-                raise RunError(
-                    f"The checkpoint `{folder}` is of another model: its {group} have {there} "
-                    f"where this model has {_path(variable)} {list(variable.shape)}."
-                )
+        saved, placed = read_group(folder, group), dict(_placed(variables))
+        for place in sorted({*saved, *placed}):
+            path, value = saved.get(place, ("", None))
+            theirs = "nothing" if value is None else _described(path, value.shape)
+            variable = placed.get(place)
+            ours = "nothing" if variable is None else _described(_path(variable), variable.shape)
+            if value is None or variable is None or tuple(variable.shape) != value.shape:
+                raise _of_another_model(folder, theirs, ours, group)
             values.append((variable, value))
-        more = [path for place, (path, _) in saved.items() if place not in dict(placed)]
-        if more and group == "weights":
-            raise RunError(
-                f"The checkpoint `{folder}` is of another model: it also has {more[0]}, which "
-                "this model has not."
-            )
     return values
+
+
+def _described(path: str, shape: Any) -> str:
+    return f"{path} {list(shape)}"
+
+
+def _of_another_model(folder: Path, theirs: str, ours: str, group: str = "weights") -> RunError:
+    what = "model" if group == "weights" else "kind of training"
+    return RunError(
+        f"The checkpoint `{folder}` is of another {what}: among its {group} it has {theirs} where "
+        f"there is {ours} now. Use the settings that it was trained with, or start from its "
+        "weights with `init`."
+    )
 
 
 def _remove_rest(directory: Path) -> None:

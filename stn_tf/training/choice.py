@@ -1,12 +1,11 @@
 """Which evaluation is the best, and whether training has stopped improving."""
 
 import math
-from collections.abc import Sequence
 
 from stn_tf.errors import ConfigError
-from stn_tf.training.checkpoint import State
 from stn_tf.training.config import FitConfig
 from stn_tf.training.objective import Objective
+from stn_tf.training.state import State
 
 
 class Choice:
@@ -37,7 +36,7 @@ class Choice:
                         f"`{setting}` {asked!r} needs validation data, but `validation` is None."
                     )
             return
-        directions = {"loss": "down", **dict.fromkeys(objective.loss_names, "down")}
+        directions: dict[str, str | None] = dict.fromkeys(["loss", *objective.loss_names], "down")
         directions |= {named.name: named.direction for named in objective.metrics}
         self.monitor = self._pick(config.monitor, directions, objective)
         direction = directions[self.monitor]
@@ -81,9 +80,3 @@ class Choice:
     def has_stopped_improving(self, state: State) -> bool:
         """Whether training is to stop early."""
         return bool(self._patience) and state.unimproved >= self._patience
-
-
-def was_evaluated(state: State) -> bool:
-    """Whether the state's step has been evaluated."""
-    history: Sequence[dict[str, float]] = state.history
-    return bool(history) and history[-1]["step"] == state.step

@@ -1,6 +1,6 @@
 """Where batches of training come from, and how a run finds its place in them again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -36,10 +36,12 @@ class Feed:
     Attributes:
         notes: What was decided about them, a line each.
         equal_shares: Whether all replicas always have the same number of examples.
+        notify: Is told what is decided later.
     """
 
     notes: tuple[str, ...] = ()
     equal_shares = False
+    notify: Callable[[str], None] = staticmethod(lambda text: None)
 
     @property
     def element_spec(self) -> Any:

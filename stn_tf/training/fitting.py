@@ -7,23 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import ConfigError, RunError
 from stn_tf.training.checkpoint import Checkpoints, checkpoint_steps
 from stn_tf.training.choice import Choice
-from stn_tf.training.config import FitConfig
+from stn_tf.training.compiled import check_steps, compiled_with
+from stn_tf.training.config import FitConfig, build_config
+from stn_tf.training.devices import device_lines
 from stn_tf.training.feed import Feed, open_feed
 from stn_tf.training.loop import Loop
 from stn_tf.training.objective import Objective
 from stn_tf.training.optimizers import Updater
-from stn_tf.training.parts import rate_factors
+from stn_tf.training.parts import named_layers, rate_factors, unsynchronised
 from stn_tf.training.policy import POLICIES, computes_in_half, dtype_policy
 from stn_tf.training.progress import TrainingProgress
 from stn_tf.training.step import Trainer
-from stn_tf.training.strategy import Cluster, create_strategy, read_cluster
+from stn_tf.training.strategy import Cluster, agree_on_step, create_strategy, read_cluster
 from stn_tf.training.validation import Validation
+from stn_tf.training.warm_start import start_from
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +121,7 @@ def fit(
         Interrupted: If SIGINT or SIGTERM stopped it, after a checkpoint.
     """
     started = time.monotonic()
-    config = config or FitConfig()
+    config = build_config(FitConfig, {}) if config is None else config
     out = None if out is None else Path(out)
     cluster = read_cluster() if config.strategy in ("auto", "multi-worker") else Cluster()
     _check_folder(out, resume)
@@ -129,8 +131,9 @@ def fit(
         tf.config.experimental.enable_op_determinism()
     with strategy.scope():
         model = _made(model, config, strategy)
+        check_steps(model)
         feed = open_feed(train, strategy, config.seed)
-        objective = _objective(model, feed, loss, metrics)
+        objective, said = _objective(model, feed, loss, metrics)
         factors = rate_factors(model, config.localisation_rate, config.rates)
         updater = Updater(
             config, model.trainable_variables, factors, scales_loss=computes_in_half(model)
@@ -146,16 +149,27 @@ def fit(
         keep=config.keep_checkpoints,
         writes=cluster.is_chief and out is not None,
     )
-    lines: list[str] = [*notes, *feed.notes, *choice.notes]
-    if resume and out is not None:
-        checkpoints.restore(lines.append, feed.restore)
-    _agree(strategy, checkpoints.state.step)
-    said = title or f"{model.name}: {model.count_params():,} parameters, {config.steps:,} steps"
+    lines = [*notes, *said, *feed.notes, *choice.notes, *_notes(config, model, strategy)]
+    restored = resume and out is not None and checkpoints.restore(lines.append, feed.restore)
+    if init is not None and not restored:
+        lines.append(start_from(Path(init), model))
+    state = checkpoints.state
+    agree_on_step(strategy, state.step)
+    if restored and state.steps not in (0, config.steps):
+        lines.append(
+            f"The schedule of the learning rate is now that of {config.steps:,} steps instead of "
+            f"{state.steps:,}: it goes on at {updater.learning_rate(state.step):.3g} (`steps`, "
+            "`learning_rate_schedule`)."
+        )
     shown = TrainingProgress(
-        said, checkpoints.state.step, config.steps, shown=progress and cluster.is_chief
+        title or f"{model.name}: {model.count_params():,} parameters, {config.steps:,} steps",
+        state.step,
+        config.steps,
+        shown=progress and cluster.is_chief,
     )
-    for line in lines:
+    for line in [*device_lines(strategy, cluster.workers), *lines]:
         shown.say(line)
+    feed.notify = shown.say
     loop = Loop(
         config=config,
         trainer=trainer,
@@ -166,13 +180,13 @@ def fit(
         checkpoints=checkpoints,
         out=out,
         cluster=cluster,
+        strategy=strategy,
         progress=shown,
         on_evaluation=on_evaluation,
         started=started,
     )
     stopped_early = loop.run()
     chosen = loop.choose()
-    state = checkpoints.state
     return FitResult(
         steps=state.step,
         best_step=state.best_step,
@@ -234,16 +248,51 @@ def _made(model: Any, config: FitConfig, strategy: tf.distribute.Strategy) -> ke
     return made_model
 
 
-def _objective(model: keras.Model, feed: Feed, loss: Any, metrics: Any) -> Objective:
+def _notes(config: FitConfig, model: keras.Model, strategy: tf.distribute.Strategy) -> list[str]:
+    """Returns what should be known of the settings' consequences, a line each."""
+    notes = []
+    if bool(config.frozen) != bool(config.frozen_steps):
+        notes.append(
+            f"Nothing is frozen, because that needs both `frozen` ({list(config.frozen)}) and "
+            f"`frozen_steps` ({config.frozen_steps})."
+        )
+    named_layers(model, config.frozen, "frozen")
+    names = unsynchronised(model) if strategy.num_replicas_in_sync > 1 else []
+    if names:
+        notes.append(
+            f"{len(names)} layers of batch normalisation, such as {names[0]}, see only the "
+            "examples of their own device. Make them with synchronized=True for those of all."
+        )
+    return notes
+
+
+def _objective(
+    model: keras.Model, feed: Feed, loss: Any, metrics: Any
+) -> tuple[Objective, list[str]]:
     """Returns losses and metrics, and makes the weights of a model that has none yet."""
+    notes = []
+    given: dict[str, Any] = {"loss": loss, "metrics": metrics}
+    if loss is None:
+        compiled = compiled_with(model)
+        given = vars(compiled) | ({"metrics": metrics} if metrics else {})
+        notes.append(
+            "Loss and metrics are those that the model was compiled with; its optimizer is not "
+            "used (`optimizer`)."
+        )
     x, y, _ = keras.utils.unpack_x_y_sample_weight(feed.element_spec)
     predicted = getattr(model, "output", None) if model.built else None
     if predicted is None:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(feed.first())
         predicted = model(x, training=False)
-    objective = Objective(model, loss, metrics)
+    objective = Objective(model, **given)
     objective.build(y, predicted)
-    return objective
+    averaged = [named.name for named in objective.metrics if not named.adds_up]
+    if averaged:
+        notes.append(
+            f"While training, {', '.join(averaged)} is the mean over batches, because it builds on "
+            "no metric of Keras. Validation is exact."
+        )
+    return objective, notes
 
 
 def _groups(model: keras.Model, updater: Updater) -> dict[str, Any]:
@@ -256,22 +305,3 @@ def _groups(model: keras.Model, updater: Updater) -> dict[str, Any]:
         groups["average"] = {places[id(variable)]: average for variable, average in pairs}
     random = {id(v): v for v in model.variables if id(v) not in places}
     return {**groups, "optimizer": updater.variables, "random": list(random.values())}
-
-
-def _agree(strategy: tf.distribute.Strategy, step: int) -> None:
-    """Raises RunError unless all workers start at the same step."""
-    if strategy.num_replicas_in_sync == 1:
-        return
-
-    def extent() -> tf.Tensor:
-        own = tf.constant([step, step * step], tf.float64)
-        context = tf.distribute.get_replica_context()
-        return context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
-
-    result = strategy.run(tf.function(extent))
-    mean, mean_square = strategy.experimental_local_results(result)[0].numpy()
-    if not np.isclose(mean * mean, mean_square, rtol=1e-12, atol=0.0):
-        raise RunError(
-            f"This worker would continue after step {step}, but others after another. All workers "
-            "must see the same run folder: put it on a file system that they share."
-        )

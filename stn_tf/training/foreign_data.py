@@ -12,8 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import DataError
+from stn_tf.training.dataset_graph import unseeded_operations, why_state_is_not_saved
 from stn_tf.training.feed import Feed
 from stn_tf.training.validation import standard
+
+_LARGEST_STATE = 256 * 2**20
 
 
 class DatasetFeed(Feed):
@@ -24,6 +27,23 @@ class DatasetFeed(Feed):
         self._strategy = strategy
         self._replicas = strategy.num_replicas_in_sync
         self._iterator: Any = None
+        reason = (
+            f"{self._replicas} devices share it"
+            if self._replicas > 1
+            else why_state_is_not_saved(dataset)
+        )
+        self._saves = reason is None
+        how = (
+            "by the state of its iterator, which checkpoints hold"
+            if self._saves
+            else f"by reading again and skipping what was used, because {reason}"
+        )
+        self.notes: tuple[str, ...] = (f"The dataset `train` resumes {how}.",)
+        if unseeded := unseeded_operations(dataset):
+            self.notes += (
+                "Training on `train` cannot be repeated or resumed exactly, because it draws "
+                f"random numbers without a seed: {', '.join(unseeded)}. Give each a seed.",
+            )
 
     @property
     def element_spec(self) -> Any:
@@ -40,7 +60,20 @@ class DatasetFeed(Feed):
         return self._iterator
 
     def save(self, prefix: Path) -> None:
+        if not self._saves:
+            return
         tf.train.Checkpoint(iterator=self._iterator).write(str(prefix))
+        files = list(prefix.parent.glob(f"{prefix.name}.*"))
+        size = sum(file.stat().st_size for file in files)
+        if size > _LARGEST_STATE:
+            # Shuffling keeps the elements of its buffer in the state.
+            self._saves = False
+            for file in files:
+                file.unlink()
+            self.notify(
+                f"The state of the dataset's iterator has {size / 1e6:,.0f} MB, so that it is not "
+                "kept: `train` resumes by reading again and skipping what was used."
+            )
 
     def restore(self, prefix: Path) -> bool:
         self._iterator = self._start(0)
@@ -67,6 +100,12 @@ class PyDatasetFeed(Feed):
         if self._count == 0:
             raise DataError("`train` has no batches.")
         self._first = standard(dataset[0])
+        exact = "its batches depend on their number and on the epochs it was told of"
+        self.notes: tuple[str, ...] = (
+            f"The PyDataset `train` resumes by skipping what was used: exactly, if {exact}.",
+        )
+        if dataset.use_multiprocessing:
+            self.notes += ("Its workers are threads: `use_multiprocessing` is not used.",)
 
     @property
     def element_spec(self) -> Any:

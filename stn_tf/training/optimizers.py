@@ -132,8 +132,7 @@ class Updater:
         if self.averages:
             self._average(tf.cast(iterations.value, tf.float32), strategy)
         iterations.assign_add(1)
-        if self._scale is not None:
-            self._raise_scale()
+        self._raise_scale()
 
     def lower_scale(self) -> tf.Tensor:
         """Notes that gradients were no numbers; returns whether a lower scale may cure that."""
@@ -146,6 +145,8 @@ class Updater:
         return curable
 
     def _raise_scale(self) -> None:
+        if self._scale is None:
+            return
         scale, counter = self._scale.dynamic_scale, self._scale.step_counter
         due = counter.value + 1 >= self._scale.dynamic_growth_steps
         scale.assign(tf.where(due, scale.value * 2.0, scale.value))

@@ -4,6 +4,8 @@ layers_of         every layer in a model, at any depth
 named_layers      those of some names
 rate_factors      of each weight, the factor of its learning rate
 decays            whether weight decay is for a weight
+moving_statistics what changes without gradients
+unsynchronised    what normalises by the batch of a replica
 Freeze            a context in which some layers keep their weights
 """
 
@@ -88,11 +90,32 @@ def _outside_of_localisation(model: keras.Model) -> set[int]:
         seen.add(id(layer))
         if isinstance(layer, SpatialTransformer):
             continue
-        inner = list(layer._layers)
-        waiting += inner
-        below = {id(variable) for each in inner for variable in each.weights}
-        keys |= {id(variable) for variable in layer.weights} - below
+        waiting += list(layer._layers)
+        keys |= {id(variable) for variable in _own_weights(layer)}
     return keys
+
+
+def moving_statistics(model: keras.Model) -> list[Any]:
+    """Returns the weights that training changes without gradients, such as moving means."""
+    layers = [model, *layers_of(model)]
+    found = [v for layer in layers if layer.trainable for v in _own_weights(layer)]
+    return list({id(v): v for v in found if not v.trainable and "float" in v.dtype}.values())
+
+
+def unsynchronised(model: keras.Model) -> list[str]:
+    """Returns the names of the layers that normalise by the batch of their own replica."""
+    return [
+        layer.name
+        for layer in layers_of(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.trainable
+        and not layer.synchronized
+    ]
+
+
+def _own_weights(layer: keras.layers.Layer) -> list[Any]:
+    below = {id(variable) for inner in layer._layers for variable in inner.weights}
+    return [variable for variable in layer.weights if id(variable) not in below]
 
 
 def decays(variable: Any) -> bool:

@@ -11,6 +11,7 @@ from stn_tf.sampling.choice import preferred_sampler
 from stn_tf.training.config import FitConfig
 from stn_tf.training.objective import Objective
 from stn_tf.training.optimizers import Updater
+from stn_tf.training.parts import moving_statistics
 
 # Where each figure stands in the vector that a step returns; losses and metrics follow.
 LOSS, EXAMPLES, STOP, WISH, BAD, LOST = range(6)
@@ -61,6 +62,7 @@ class Trainer:
         known = {id(variable) for variable in self.learning}
         # What the forward pass may change: moving statistics and random states.
         self._moving = [v for v in self.model.variables if id(v) not in known]
+        self._statistics = moving_statistics(self.model)
         self._unused: set[int] = set()
         # XLA compiles what a replica computes by itself; what replicas exchange stays outside.
         # Without it this is no function of its own: synchronized batch normalisation exchanges
@@ -74,6 +76,7 @@ class Trainer:
         self._part = tf.function(self._accumulate, autograph=False, reduce_retracing=True)
         self._last = tf.function(self._finish, autograph=False)
         self._before = tf.function(self._moving_values, autograph=False)
+        self._mean = tf.function(self._mean_statistics, autograph=False)
         self._nothing = tf.function(self._no_sums, autograph=False)
 
     def step(self, batches: Sequence[Any], *, stop: bool = False, wish: bool = False) -> tf.Tensor:
@@ -105,12 +108,32 @@ class Trainer:
         examples = sum(v[EXAMPLES] for v in taken)
         if not examples:
             return {}
-        mean = sum(v * v[EXAMPLES] for v in taken) / examples
+        mean = np.sum([v * v[EXAMPLES] for v in taken], axis=0) / examples
         names = self._objective.loss_names
         start = LOST + 1 + len(names)
         figures = {"loss": float(mean[LOSS])}
         figures |= zip(names, map(float, mean[LOST + 1 : start]), strict=True)
-        return figures | self._objective.figures(sum(v[start:] for v in taken), examples)
+        return figures | self._objective.figures(
+            np.sum([v[start:] for v in taken], axis=0), examples
+        )
+
+    def synchronise(self) -> None:
+        """Gives moving statistics their mean over all replicas, which may differ in them.
+
+        It is what a checkpoint holds and validation uses, so that all replicas go on with it too.
+        """
+        if self._replicas > 1 and self._statistics:
+            self._mean()
+
+    def _mean_statistics(self) -> None:
+        def replica() -> None:
+            context = tf.distribute.get_replica_context()
+            values = [tf.identity(variable.value) for variable in self._statistics]
+            means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+            for variable, mean in zip(self._statistics, means, strict=True):
+                variable.assign(mean)
+
+        self._strategy.run(replica)
 
     def _single_step(self, batch: Any, signals: tf.Tensor) -> tf.Tensor:
         before = self._moving_values()

@@ -3,15 +3,19 @@
 Cluster              what `TF_CONFIG` says about this worker
 create_strategy      the tf.distribute strategy of a name
 local_replica_ids    which replicas of the global batch a worker feeds
+agree_on_step        whether all workers start alike
+from_chief           the chief's numbers, on every worker
 """
 
 import dataclasses
 import json
+import math
 import os
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from stn_tf.errors import ConfigError
+from stn_tf.errors import ConfigError, RunError
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -95,6 +99,39 @@ def local_replica_ids(context: tf.distribute.InputContext) -> range:
     """Returns the replicas that one input pipeline feeds, in the order in which it feeds them."""
     local = context.num_replicas_in_sync // context.num_input_pipelines
     return range(context.input_pipeline_id * local, (context.input_pipeline_id + 1) * local)
+
+
+def agree_on_step(strategy: tf.distribute.Strategy, step: int) -> None:
+    """Raises RunError unless all workers start at the same step."""
+    if strategy.num_replicas_in_sync == 1:
+        return
+
+    def extent() -> tf.Tensor:
+        own = tf.constant([step, step * step], tf.float64)
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+
+    result = strategy.run(tf.function(extent))
+    mean, mean_square = strategy.experimental_local_results(result)[0].numpy()
+    if not math.isclose(mean * mean, mean_square):
+        raise RunError(
+            f"This worker would continue after step {step}, but others after another. All workers "
+            "must see the same run folder: put it on a file system that they share."
+        )
+
+
+def from_chief(strategy: tf.distribute.Strategy, values: Sequence[float]) -> list[float]:
+    """Returns the chief's values on every worker, each of which must call this."""
+
+    def chosen() -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        is_first = context.replica_id_in_sync_group == 0
+        own = tf.constant(list(values), tf.float64)
+        own = tf.where(is_first, own, tf.zeros_like(own))
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+    result = strategy.run(tf.function(chosen))
+    return list(map(float, strategy.experimental_local_results(result)[0].numpy()))
 
 
 def _malformed(reason: str) -> ConfigError:
