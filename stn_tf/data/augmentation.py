@@ -1,7 +1,7 @@
 """How training images are varied: the settings, and what they ask for.
 
-`augmentation_geometry` and `augmentation_colour` compute it. This module does not import
-TensorFlow.
+`augmentation_drawing` draws, `augmentation_geometry` and `augmentation_colour` apply. This module
+does not import TensorFlow.
 """
 
 import difflib
@@ -231,11 +231,9 @@ class Augmentation(BaseModel):
         Returns:
             Tensors by name, each `[count, ...]`, of what is set alone: of `none` no tensor.
         """
-        from stn_tf.data import augmentation_colour, augmentation_geometry
+        from stn_tf.data import augmentation_drawing
 
-        return augmentation_geometry.draw(self, key, count) | augmentation_colour.draw(
-            self, key, count
-        )
+        return augmentation_drawing.draw(self, key, count)
 
     def apply(
         self, images: "tf.Tensor", parameters: "dict[str, tf.Tensor]", size: tuple[int, int]
@@ -302,7 +300,7 @@ class Augmentation(BaseModel):
 
 
 def _explain(error: ValidationError) -> str:
-    lines = {}
+    lines: dict[str, str] = {}
     for detail in error.errors():
         key = str(detail["loc"][0]) if detail["loc"] else ""
         if not key:

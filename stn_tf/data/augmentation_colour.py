@@ -8,65 +8,16 @@ hue. For 32 images of 224 x 224 on two cores that takes 100 ms, 230 ms with hue;
 (Keras 3.15).
 """
 
-import math
-from typing import TYPE_CHECKING
-
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.data import keys
-from stn_tf.data.augmentation_geometry import Parameters, cosine_and_sine, log_uniform
+from stn_tf.data.augmentation_drawing import Parameters
 from stn_tf.geometry.points import matrix_product
 
-if TYPE_CHECKING:
-    from stn_tf.data.augmentation import Augmentation
-
-# Beyond those of the geometry, which has the same key.
-_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _GRAYSCALE = range(100, 105)
-_ERASE, _ERASE_AREA, _ERASE_ASPECT, _ERASE_PLACE, _ERASE_LEVEL = range(200, 205)
 # ITU-R BT.601, as in Pillow.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-# Least and greatest, of an erased rectangle; Zhong et al. 2017, https://arxiv.org/abs/1708.04896.
-_ERASE_ASPECTS = (0.3, 1 / 0.3)
 # The image's mean colour is taken from every such pixel of each axis.
 _MEAN_STRIDE = 4
-
-
-@tf.autograph.experimental.do_not_convert
-def draw(settings: "Augmentation", key: tf.Tensor, count: int) -> Parameters:
-    """Draws the colours of `count` images.
-
-    Returns:
-        Of these, what is set: `brightness` `[count]`, added; the factors `contrast` and
-        `saturation`, `[count]`, the latter zero for what becomes grey; `hue` `[count, 2]`, the
-        cosine and sine of an angle; `erase` `[count, 5]`: left, top, right and bottom of a
-        rectangle in shares of the sides, all 0 for none, and the grey that it becomes.
-    """
-    drawn: Parameters = {}
-
-    def uniform(purpose: int, middle: float, most: float) -> tf.Tensor:
-        return keys.uniform(keys.fold(key, purpose), (count,), middle - most, middle + most)
-
-    if settings.brightness:
-        drawn["brightness"] = uniform(_BRIGHTNESS, 0.0, settings.brightness)
-    if settings.contrast:
-        drawn["contrast"] = uniform(_CONTRAST, 1.0, settings.contrast)
-    if settings.saturation or settings.grayscale:
-        factor = uniform(_SATURATION, 1.0, settings.saturation)
-        chance = keys.uniform(keys.fold(key, _GRAYSCALE), (count,), 0.0, 1.0)
-        drawn["saturation"] = tf.where(chance < settings.grayscale, 0.0, factor)
-    if settings.hue:
-        drawn["hue"] = cosine_and_sine(uniform(_HUE, 0.0, 2.0 * math.pi * settings.hue))
-    if settings.erase:
-        area = keys.uniform(keys.fold(key, _ERASE_AREA), (count,), *settings.erase_area)
-        aspect = log_uniform(keys.fold(key, _ERASE_ASPECT), count, _ERASE_ASPECTS)
-        sides = tf.minimum(tf.sqrt(tf.stack([area * aspect, area / aspect], axis=1)), 1.0)
-        start = keys.uniform(keys.fold(key, _ERASE_PLACE), (count, 2), 0.0, 1.0) * (1.0 - sides)
-        level = keys.uniform(keys.fold(key, _ERASE_LEVEL), (count, 1), 0.0, 1.0)
-        chance = keys.uniform(keys.fold(key, _ERASE), (count, 1), 0.0, 1.0)
-        box = tf.where(chance < settings.erase, tf.concat([start, start + sides], axis=1), 0.0)
-        drawn["erase"] = tf.concat([box, level], axis=1)
-    return drawn
 
 
 @tf.autograph.experimental.do_not_convert

@@ -7,87 +7,21 @@ A point of the output is bent (elastic), then moved with the view's corners (per
 and mirrored, sheared, turned, and put where the crop is.
 """
 
-import math
 from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from stn_tf.data import keys
 from stn_tf.data.augmentation_bending import bent_points, perspective, through
+from stn_tf.data.augmentation_drawing import Parameters
 from stn_tf.sampling import grid_sample, warp
 from stn_tf.sampling.choice import preferred_sampler
 
 if TYPE_CHECKING:
     from stn_tf.data.augmentation import Augmentation
 
-# What a key is used for: each setting has numbers of its own, whatever else is set.
-_FLIP, _ROTATE, _SCALE, _SHEAR, _TRANSLATE, _PERSPECTIVE, _ELASTIC = range(7)
-_CROP_AREA, _CROP_ASPECT, _CROP_PLACE = range(7, 10)
-
 # How many stored pixels lie between two of the output before what is between them is averaged; and
 # the widest average.
 _SPARSE, _WIDEST = 2.0, 9
-
-Parameters = dict[str, tf.Tensor]
-
-
-# AutoGraph, which `tf.data` applies to all that it calls, takes seconds to find nothing to convert.
-@tf.autograph.experimental.do_not_convert
-def draw(settings: "Augmentation", key: tf.Tensor, count: int) -> Parameters:
-    """Draws the geometry of `count` images.
-
-    Returns:
-        Of these, what is set: `flip` `[count, 2]`, 1 or -1 for x and y; `turn` `[count, 2]`, the
-        cosine and sine of an angle; `scale` `[count]`; `shear` `[count, 2]`, tangents;
-        `translation` `[count, 2]`, normalised; `crop` `[count, 4]`: the shares of width and height
-        that are seen, and the middle of them (x, y); `corners` `[count, 4, 2]`, normalised moves of
-        the view's corners; `bend` `[count, k * k, 2]`, those of the spline's control points.
-    """
-    drawn: Parameters = {}
-    if settings.flip != "none":
-        sides = tf.where(keys.uniform(keys.fold(key, _FLIP), (count, 2), 0.0, 1.0) < 0.5, -1.0, 1.0)
-        either = {"horizontal": [True, False], "vertical": [False, True], "both": [True, True]}
-        drawn["flip"] = tf.where(either[settings.flip], sides, 1.0)
-    if settings.rotate:
-        angle = math.radians(settings.rotate)
-        angles = keys.uniform(keys.fold(key, _ROTATE), (count,), -angle, angle)
-        drawn["turn"] = cosine_and_sine(angles)
-    if settings.scale != (1, 1):
-        drawn["scale"] = log_uniform(keys.fold(key, _SCALE), count, settings.scale)
-    if settings.shear:
-        angle = math.radians(settings.shear)
-        drawn["shear"] = tf.tan(keys.uniform(keys.fold(key, _SHEAR), (count, 2), -angle, angle))
-    if settings.translate:
-        most = 2.0 * settings.translate
-        drawn["translation"] = keys.uniform(keys.fold(key, _TRANSLATE), (count, 2), -most, most)
-    if settings.crop != (1, 1):
-        area = keys.uniform(keys.fold(key, _CROP_AREA), (count,), *settings.crop)
-        aspect = log_uniform(keys.fold(key, _CROP_ASPECT), count, settings.crop_aspect)
-        shares = tf.minimum(tf.sqrt(tf.stack([area * aspect, area / aspect], axis=1)), 1.0)
-        place = keys.uniform(keys.fold(key, _CROP_PLACE), (count, 2), -1.0, 1.0)
-        drawn["crop"] = tf.concat([shares, place * (1.0 - shares)], axis=1)
-    if settings.perspective:
-        most = 2.0 * settings.perspective
-        shape = (count, 4, 2)
-        drawn["corners"] = keys.uniform(keys.fold(key, _PERSPECTIVE), shape, -most, most)
-    if settings.elastic:
-        moves = keys.normal(keys.fold(key, _ELASTIC), (count, settings.elastic_points**2, 2))
-        drawn["bend"] = 2.0 * settings.elastic * moves
-    return drawn
-
-
-def cosine_and_sine(angles: tf.Tensor) -> tf.Tensor:
-    """Returns both, `[count, 2]`.
-
-    Where they are drawn: TensorFlow computes them with other bits at the end of a vector, so that a
-    slice of a batch would not have the batch's.
-    """
-    return tf.stack([tf.cos(angles), tf.sin(angles)], axis=1)
-
-
-def log_uniform(key: tf.Tensor, count: int, limits: tuple[float, float]) -> tf.Tensor:
-    """Returns factors, `[count]`, as often below as above the geometric mean of the limits."""
-    return tf.exp(keys.uniform(key, (count,), *map(math.log, limits)))
 
 
 @tf.autograph.experimental.do_not_convert

@@ -86,8 +86,8 @@ class Mixing:
     def _draw(self, key: tf.Tensor, size: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws of one pair how opaque the other is, and its rectangle: top, left and sides."""
         height, width = size
-        chances, place, mixup, cutmix = keys.split(key, 4)
-        whether, which = tf.unstack(keys.uniform(chances, (2,), 0.0, 1.0))
+        chances, mixup, cutmix = keys.split(key, 3)
+        whether, which, *place = tf.unstack(keys.uniform(chances, (4,), 0.0, 1.0))
         whole = tf.constant([0, 0, height, width])
         blended, cut = tf.constant(1.0), whole
         if self.mixup_alpha:
@@ -96,7 +96,7 @@ class Mixing:
             side = tf.sqrt(_beta(cutmix, self.cutmix_alpha))
             sides = tf.cast(tf.round(side * tf.constant([height, width], tf.float64)), tf.int32)
             free = tf.cast([height, width] - sides + 1, tf.float32)
-            start = tf.cast(keys.uniform(place, (2,), 0.0, 1.0) * free, tf.int32)
+            start = tf.cast(tf.stack(place) * free, tf.int32)
             cut = tf.concat([tf.minimum(start, [height, width] - sides), sides], axis=0)
         blends = which < {(True, False): 1.0, (False, True): 0.0}.get(
             (self.mixup_alpha > 0, self.cutmix_alpha > 0), 0.5

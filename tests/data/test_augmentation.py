@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from stn_tf.data import keys
+from stn_tf.data import DecodedImages, TrainingImages, keys, load_collection
 from stn_tf.data.augmentation import PRESETS, Augmentation
 from stn_tf.errors import ConfigError
+from stn_tf.interface import InputSpec
 
 _EVERYTHING = {
     "base": "strong",
@@ -72,6 +74,36 @@ def test_in_tf_data_it_is_the_same_and_has_a_known_shape(images):
         np.testing.assert_array_equal(first[step], again[step])
         np.testing.assert_allclose(first[step], batch(tf.constant(step, tf.int64)), atol=1e-5)
     assert np.abs(first[0] - first[1]).mean() > 0.01
+
+
+def test_training_images_are_the_same_for_replicas_and_when_resumed(cub_dir):
+    part = load_collection(cub_dir).train
+    spec = InputSpec(
+        name="images", dtype="float32", shape=(None, 32, 32, 3), layout="NHWC",
+        color_space="rgb", value_range=(0.0, 1.0),
+    )  # fmt: skip
+    augmentation = Augmentation.of(_EVERYTHING)
+    images = DecodedImages(part, spec, oversample=augmentation.oversample)
+
+    def batches(start_step: int, count: int, **replicas: Any) -> list[tuple[np.ndarray, ...]]:
+        data = TrainingImages(
+            images, part.labels, list("abcdefghij"), batch_size=8, seed=3, size=(32, 32),
+            augmentation=augmentation, mixing=augmentation.mixing(),
+        )  # fmt: skip
+        return list(data.batches(start_step, **replicas).take(count).as_numpy_iterator())
+
+    whole = batches(0, 4)
+    for resumed, expected in zip(batches(2, 2), whole[2:], strict=True):
+        np.testing.assert_array_equal(resumed[0], expected[0])
+        np.testing.assert_array_equal(resumed[1], expected[1])
+    halves = batches(0, 8, replicas=2, replica_ids=(0, 1))
+    for step, expected in enumerate(whole):
+        for place in range(2):
+            joined = np.concatenate([halves[2 * step][place], halves[2 * step + 1][place]])
+            np.testing.assert_array_equal(joined, expected[place])
+    labels = np.concatenate([labels for _, labels in whole])
+    np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
+    assert ((labels > 0).sum(axis=1) == 2).any()
 
 
 def test_a_setting_changes_only_its_own_numbers():
