@@ -59,12 +59,32 @@ def configuration(xla: bool) -> Any:
     return load_experiment("mnist-rts", [f"xla={str(xla).lower()}", "deterministic=false"])
 
 
+def trainer(config: Any, shape: tuple[int, ...]) -> Any:
+    """What `fit` makes of the settings."""
+    import keras
+    import tensorflow as tf
+
+    from stn_tf.training.error_percent import ErrorPercent
+    from stn_tf.training.objective import Objective
+    from stn_tf.training.optimizers import Updater
+    from stn_tf.training.parts import rate_factors
+    from stn_tf.training.step import Trainer
+
+    model = keras_network(shape)
+    objective = Objective(
+        model, keras.losses.SparseCategoricalCrossentropy(from_logits=True), (ErrorPercent(),)
+    )
+    objective.build(tf.TensorSpec((None,), tf.int32), model.output)
+    updater = Updater(config, model.trainable_variables, rate_factors(model, 1.0, {}))
+    strategy = tf.distribute.get_strategy()
+    return Trainer(config, model, objective, updater, strategy, equal_shares=True)
+
+
 def ours(images: np.ndarray, labels: np.ndarray) -> dict[str, Step]:
     """Our training step with the native sampler, the portable one, and under XLA."""
     import tensorflow as tf
 
     from stn_tf.sampling.choice import VARIABLE
-    from stn_tf.training.step import Trainer
 
     if tf.config.threading.get_intra_op_parallelism_threads() != THREADS:
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
@@ -75,13 +95,11 @@ def ours(images: np.ndarray, labels: np.ndarray) -> dict[str, Step]:
         ("xla", "portable", True),
     ):
         os.environ[VARIABLE] = sampler
-        trainer = Trainer(
-            configuration(xla), tf.distribute.get_strategy(), images.shape[1:], CLASSES
-        )
-        batch = tf.constant(images), tf.constant(labels)
+        made = trainer(configuration(xla), images.shape[1:])
+        batch = [(tf.constant(images), tf.constant(labels))]
         # The first step traces, and the choice of the sampler is made then.
-        trainer.step(*batch)
-        found[name] = lambda trainer=trainer, batch=batch: trainer.step(*batch).numpy()
+        made.step(batch)
+        found[name] = lambda made=made, batch=batch: made.step(batch).numpy()
     del os.environ[VARIABLE]
     return found
 
@@ -122,11 +140,11 @@ def torchs(images: np.ndarray, labels: np.ndarray) -> dict[str, Step]:
     return found
 
 
-def keras_network() -> Any:
+def keras_network(shape: tuple[int, ...] = (SIDE, SIDE, 1)) -> Any:
     """An untrained network of ours, moved off the identity so that its theta counts."""
-    from stn_tf.training.step import build_model
+    from stn_tf.paper import build_network
 
-    model = build_model(configuration(False), (SIDE, SIDE, 1), CLASSES)
+    model = build_network("st-cnn-affine", shape, CLASSES, pool_crops=True)
     rng = np.random.default_rng(1)
     for variable in model.get_layer("spatial_transformer").regression.trainable_variables:
         variable.assign_add(rng.normal(0, 0.05, variable.shape))
