@@ -1,18 +1,16 @@
 """The source `folder`: the user's own images, held in memory to be distorted as the paper does."""
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from stn_tf.data import Part, load_collection
-from stn_tf.data.image_file import Header, read_image
+from stn_tf.data.image_file import UNREADABLE, Header, read_image
 from stn_tf.data.listing import in_threads
 from stn_tf.errors import DataError
 from stn_tf.paper.source import Examples, Source
 
-_LOG = logging.getLogger(__name__)
 # Decoded images stay in memory while training.
 _MOST_BYTES = 8 * 2**30
 
@@ -24,8 +22,6 @@ def load(data_dir: Path, image_size: tuple[int, int] | None, channels: int | Non
         DataError: If they cannot be read, differ in size where none is given, or are too many.
     """
     collection = load_collection(data_dir, kind="folder")
-    for note in collection.notes:
-        _LOG.info("%s", note)
     if image_size is None or channels is None:
         everything = collection.everything
         headers = everything.headers(len(everything))
@@ -40,12 +36,21 @@ def load(data_dir: Path, image_size: tuple[int, int] | None, channels: int | Non
         )
     parts = (collection.train, collection.validation, collection.test)
     read = [_read(part, image_size, channels) for part in parts]
-    return Source(*read, classes=collection.classes)
+    return Source(*read, classes=collection.classes, notes=collection.notes)
 
 
 def _read(part: Part, size: tuple[int, int], channels: int) -> Examples:
-    images = in_threads(lambda index: read_image(part.open(index), size, channels), len(part))
-    return Examples(np.stack(list(images)), part.labels)
+    def image(index: int) -> np.ndarray:
+        try:
+            return read_image(part.open(index), size, channels)
+        except UNREADABLE as error:
+            reason = str(error).splitlines()[0] if str(error) else repr(error)
+            raise DataError(
+                f"The image {part.names[index]} cannot be read: {reason}. Replace it by a readable "
+                "copy, or remove it."
+            ) from None
+
+    return Examples(np.stack(list(in_threads(image, len(part)))), part.labels)
 
 
 def _common_size(headers: Sequence[Header]) -> tuple[int, int]:

@@ -48,6 +48,7 @@ class PaperRecipe:
             parts=data.part,
             loss=_loss(),
             metrics=(ErrorPercent(),),
+            notes=source.notes,
         )
 
     def model(self, config: PaperConfig, interface: ModelInterface) -> "keras.Model":

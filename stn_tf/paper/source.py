@@ -44,12 +44,17 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Examples to train on, to choose by and to report on, and the names of their classes."""
+    """Examples to train on, to choose by and to report on, and the names of their classes.
+
+    Attributes:
+        notes: What was found and decided, a line each.
+    """
 
     train: Examples
     validation: Examples
     test: Examples
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load_source(

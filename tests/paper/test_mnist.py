@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stn_tf.paper import load_source
 from stn_tf.errors import DataError
+from stn_tf.paper import load_source
 
 FILES = [
     "train-images-idx3-ubyte", "train-labels-idx1-ubyte",

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stn_tf.paper import load_source
 from stn_tf.errors import ConfigError
+from stn_tf.paper import load_source
 
 
 @pytest.mark.parametrize(
