@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from stn_tf.plots.figure import INK, MUTED, new_figure
+
+# More names than this on a side run into each other.
+_MOST_NAMES = 100
+# From nothing, so that it lies on any ground.
+_SHARES = LinearSegmentedColormap.from_list("shares", ["#2563eb00", "#2563ebff"])
 
 
 def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
@@ -17,7 +23,8 @@ def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
         classes: The K names.
 
     Returns:
-        The figure; colours are shares of the row, numbers are counts (up to 20 classes).
+        The figure; colours are shares of the row, numbers are counts (up to 20 classes), and names
+        are there for up to 100.
 
     Raises:
         ValueError: If the shape does not fit the classes.
@@ -34,12 +41,18 @@ def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     axes = figure.add_subplot()
     totals = confusion.sum(axis=1, keepdims=True)
     share = confusion / np.maximum(totals, 1)
-    picture = axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
-    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
-    upright = max(map(len, names)) <= 3
-    small: dict[str, Any] = {"fontsize": 8 if size <= 40 else 5, "color": INK}
-    axes.set_xticks(range(size), names, rotation=0 if upright else 90, **small)
-    axes.set_yticks(range(size), names, **small)
+    picture = axes.imshow(share, cmap=_SHARES, vmin=0.0, vmax=1.0)
+    if size <= _MOST_NAMES:
+        names = [name if len(name) <= 24 else f"{name[:23]}…" for name in classes]
+        upright = max(map(len, names)) <= 3
+        # Names are no formulas, whatever signs they hold.
+        names = [name.replace("$", r"\$") for name in names]
+        small: dict[str, Any] = {"fontsize": 8 if size <= 40 else 5, "color": INK}
+        axes.set_xticks(range(size), names, rotation=0 if upright else 90, **small)
+        axes.set_yticks(range(size), names, **small)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
     axes.set_xlabel("predicted", color=INK)
     axes.set_ylabel("true", color=INK)
     axes.tick_params(length=0)

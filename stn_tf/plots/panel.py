@@ -12,7 +12,7 @@ POINTS = "#35d0f2"  # where the sampler reads
 _OUTSIDE = "#20242c"
 
 # More sampling points than this on a side run into each other in a picture.
-_MOST_POINTS = 14
+MOST_POINTS = 14
 # How far outside the image, in parts of its size, outlines are still shown.
 _MOST_MARGIN = 0.3
 
@@ -52,8 +52,8 @@ def draw_input(
     axes.set_anchor("E")
     for index, frame in enumerate(corners):
         points = None if grid is None else grid[index]
-        outline, top = _outline(frame, points)
-        axes.plot(*outline.T, color=FRAME, lw=1.8, solid_joinstyle="round", zorder=3)
+        edge, top = outline(frame, points)
+        axes.plot(*edge.T, color=FRAME, lw=1.8, solid_joinstyle="round", zorder=3)
         axes.plot(*top.T, color=TOP, lw=2.4, solid_capstyle="round", zorder=4)
         if points is not None:
             _draw_points(axes, points)
@@ -73,8 +73,16 @@ def draw_crop(axes: Axes, crop: np.ndarray) -> None:
     )  # fmt: skip
 
 
-def _outline(corners: np.ndarray, grid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """The closed outline of the crop, and its upper edge alone."""
+def outline(corners: np.ndarray, grid: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the closed outline of a crop, and its upper edge alone.
+
+    Args:
+        corners: `[4, 2]`: top left, top right, bottom right, bottom left.
+        grid: `[h, w, 2]` sampling points; with them it follows curved edges.
+
+    Returns:
+        Points `[M, 2]` each.
+    """
     corners = np.asarray(corners)
     if grid is None:
         return np.concatenate([corners, corners[:1]]), corners[:2]
@@ -97,12 +105,17 @@ def _at_the_rim(edges: list[np.ndarray], corners: np.ndarray) -> list[np.ndarray
     return moved
 
 
-def _draw_points(axes: Axes, grid: np.ndarray) -> None:
+def thinned(grid: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
+    """Returns at most `most` points a side of a grid `[h, w, 2]`, evenly spread: `[M, 2]`."""
     picks = [
-        np.unique(np.linspace(0, length - 1, min(length, _MOST_POINTS)).round().astype(int))
+        np.unique(np.linspace(0, length - 1, min(length, most)).round().astype(int))
         for length in grid.shape[:2]
     ]
-    points = grid[np.ix_(*picks)].reshape(-1, 2)
+    return grid[np.ix_(*picks)].reshape(-1, 2)
+
+
+def _draw_points(axes: Axes, grid: np.ndarray) -> None:
+    points = thinned(grid)
     axes.plot(*points.T, ls="", marker="o", ms=1.7, mew=0, color=POINTS, alpha=0.85, zorder=2)
 
 
