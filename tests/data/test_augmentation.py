@@ -62,10 +62,11 @@ def test_a_slice_of_a_batch_is_what_the_batch_says(images, settings):
 
 def test_in_tf_data_it_is_the_same_and_has_a_known_shape(images):
     augmentation = Augmentation.of(_EVERYTHING)
+    stored = tf.constant(images)
 
     def batch(step: tf.Tensor) -> tf.Tensor:
         drawn = augmentation.draw(keys.fold(keys.make_key(7, 1), step), 8)
-        return augmentation.apply(tf.constant(images), drawn, (30, 34))
+        return augmentation.apply(stored, drawn, (30, 34))
 
     dataset = tf.data.Dataset.range(3).map(batch, num_parallel_calls=2)
     assert dataset.element_spec == tf.TensorSpec([8, 30, 34, 3], tf.float32)
@@ -93,11 +94,8 @@ def test_training_images_are_the_same_for_replicas_and_when_resumed(cub_dir):
         return list(data.batches(start_step, **replicas).take(count).as_numpy_iterator())
 
     whole = batches(0, 4)
-    for resumed, expected in zip(batches(2, 2), whole[2:], strict=True):
-        np.testing.assert_array_equal(resumed[0], expected[0])
-        np.testing.assert_array_equal(resumed[1], expected[1])
-    halves = batches(0, 8, replicas=2, replica_ids=(0, 1))
-    for step, expected in enumerate(whole):
+    halves = batches(2, 4, replicas=2, replica_ids=(0, 1))
+    for step, expected in enumerate(whole[2:]):
         for place in range(2):
             joined = np.concatenate([halves[2 * step][place], halves[2 * step + 1][place]])
             np.testing.assert_array_equal(joined, expected[place])
