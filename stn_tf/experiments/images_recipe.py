@@ -56,12 +56,11 @@ class ImagesRecipe:
         interface, spec = taught.interface, taught.interface.image
         notes.extend(taught.notes)
         notes.append(augmentation.summary())
-        augmented = config.augment != "none"
         train = data.TrainingImages(
             data.DecodedImages(
                 collection.train,
                 spec,
-                oversample=1.15 if augmented else 1.0,
+                oversample=augmentation.oversample,
                 cache=config.cache,
                 cache_dir=_cache_dir(config, "train"),
             ),
@@ -70,7 +69,7 @@ class ImagesRecipe:
             batch_size=config.batch_size,
             seed=config.seed,
             size=spec.size,
-            augmentation=augmentation if augmented else None,
+            augmentation=augmentation,
             balance=config.balance,
             class_weights=config.class_weights or None,
             mixing=augmentation.mixing(),
@@ -86,6 +85,7 @@ class ImagesRecipe:
             metrics=taught.metrics,
             notes=tuple(notes),
             write_split=lambda path: data.write_split(collection, path),
+            names=lambda part: getattr(collection, part).names,
         )
 
     def model(self, config: ImagesConfig, interface: ModelInterface) -> "keras.Model":

@@ -136,7 +136,7 @@ def _of_classifier(
     height, width, channels = images.shape[1:]
     from stn_tf.models import choose_backbone
 
-    choice = choose_backbone((height, width), config.backbone, config.weights)
+    choice = choose_backbone(config.backbone, config.weights, image_size=(height, width))
     notes.extend(choice.notes)
     config = config.model_copy(
         update={
