@@ -7,8 +7,7 @@ from tensorflow.core.util import event_pb2
 
 import stn_tf
 from stn_tf.errors import RunError
-from stn_tf.experiments import load_experiment
-from stn_tf.experiments import Run, evaluate, train
+from stn_tf.experiments import Run, evaluate, load_experiment, train
 from stn_tf.experiments.evaluation import Evaluation
 from stn_tf.experiments.report import weights_sha256
 

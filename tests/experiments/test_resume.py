@@ -7,8 +7,7 @@ import time
 import pytest
 
 from stn_tf.errors import RunError
-from stn_tf.experiments import load_experiment
-from stn_tf.experiments import Run, train
+from stn_tf.experiments import Run, load_experiment, train
 from stn_tf.experiments.report import weights_sha256
 
 
