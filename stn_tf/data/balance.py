@@ -49,14 +49,16 @@ def balanced_positions(key: tf.Tensor, positions: tf.Tensor, members: Members) -
 
     Args:
         key: The row's.
-        positions: Consecutive int64 `[n]`, n static.
+        positions: int64 `[n]`.
         members: Of the classes.
 
     Returns:
         int64 `[n]`.
     """
     classes = members.starts.shape[0]
-    chosen = keys.shuffled(keys.fold(key, _CLASSES), positions, classes)
+    # A batch may span many permutations of few classes: one row for all of them.
+    row = tf.zeros_like(positions)
+    chosen = keys.shuffled_each(keys.fold(key, _CLASSES), row, positions, row + classes)
     turns = positions // classes
     counts = tf.gather(members.counts, chosen)
     places = keys.shuffled_each(keys.fold(key, _MEMBERS), chosen, turns, counts)

@@ -76,8 +76,9 @@ def evaluation_images(
         values.set_shape([None, *spec.shape[1:]])
         return values, tf.one_hot(tf.gather(labels, indices), classes)
 
+    traced = tf.autograph.experimental.do_not_convert(batch)
     return (
         tf.data.Dataset.range(0, count, batch_size)
-        .map(batch, num_parallel_calls=2, deterministic=True)
+        .map(traced, num_parallel_calls=2, deterministic=True)
         .prefetch(1)
     )

@@ -54,7 +54,8 @@ def find(root: Path) -> Listing:
                     )
                 continue
             found = []
-            for path, size in _images(folder / name, f"{_prefix(folder, root)}{name}"):
+            path_name = f"{_prefix(folder, root)}{name}"
+            for path, size in _images(folder / name, path_name, (_id(root), _id(folder))):
                 (found if size else empty).append(path)
             if part == TRAIN and not found:
                 raise DataError(
@@ -142,8 +143,8 @@ def _images(
 
     Links to folders are followed, but not to one that they lie in.
     """
-    status = os.stat(folder)
-    if (this := (status.st_dev, status.st_ino)) in above:
+    this = _id(folder)
+    if this in above:
         return
     inner = []
     with os.scandir(folder) as entries:
@@ -159,6 +160,11 @@ def _images(
                     yield f"{name}/{entry.name}", 0
     for entry in inner:
         yield from _images(entry.path, f"{name}/{entry.name}", (*above, this))
+
+
+def _id(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
 
 
 def _has_image(folder: Path) -> bool:

@@ -108,6 +108,14 @@ class OnDisk:
         images, states = folder / f"{identity}.images", folder / f"{identity}.states"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            taken = images.stat().st_blocks * 512 if images.exists() else 0
+            free = shutil.disk_usage(folder).free
+            if count * self._bytes > taken + free:
+                raise ConfigError(
+                    f"`cache_dir` must have room for {count * self._bytes / 2**30:.1f} GiB of "
+                    f"decoded images, but {folder} has {free / 2**30:.1f} GiB. Choose another, or "
+                    "cache=none."
+                )
             self._files = _Files(images, states, count, self._bytes)
         except OSError as error:
             raise ConfigError(
@@ -115,13 +123,6 @@ class OnDisk:
                 f"{error.strerror}."
             ) from None
         weakref.finalize(self, self._files.close)
-        taken = images.stat().st_blocks * 512
-        free = shutil.disk_usage(folder).free
-        if count * self._bytes > taken + free:
-            raise ConfigError(
-                f"`cache_dir` must have room for {count * self._bytes / 2**30:.1f} GiB of decoded "
-                f"images, but {folder} has {free / 2**30:.1f} GiB. Choose another, or cache=none."
-            )
 
     def get(self, indices: np.ndarray, out: np.ndarray) -> np.ndarray:
         states = self._files.states[indices]

@@ -90,14 +90,12 @@ def shuffled_each(
         int64 `[n]`, each from 0 to `counts - 1`.
     """
     epochs = positions // counts
-    own = tf.unstack(tf.random.stateless_uniform([3], key, None, None, tf.int64, alg=_ALGORITHM))
-    seeds = [
-        _mixed(tf.bitwise.bitwise_xor(_mixed(tf.bitwise.bitwise_xor(number, rows)), epochs))
-        for number in own
-    ]
+    own = tf.random.stateless_uniform([3], key, None, None, tf.int64, alg=_ALGORITHM)
+    of_rows = _mixed(tf.bitwise.bitwise_xor(own, rows[:, None]))
+    seeds = _mixed(tf.bitwise.bitwise_xor(of_rows, epochs[:, None]))
     return tf.raw_ops.RandomIndexShuffle(
         index=positions % counts,
-        seed=tf.stack(seeds, axis=-1),
+        seed=seeds,
         max_index=counts - 1,
         rounds=_SHUFFLE_ROUNDS,
     )

@@ -235,7 +235,7 @@ def _scan(root: Path, files: Sequence[str]) -> Listing:
     if not names:
         raise DataError(f"The {len(files):,} TFRecord files in {root} hold no record.")
     if len(set(names)) < len(names):  # Names must tell images apart.
-        names = [f"{files[place[0]]}#{name}" for name, place in zip(names, places, strict=True)]
+        names = [f"{files[file]}#{start}" for file, start, *_ in places]
     order = sorted(texts)
     classes = tuple(texts[number] for number in order)
     if len(set(classes)) < len(classes):

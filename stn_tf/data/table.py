@@ -1,5 +1,6 @@
 """A table of images, their classes and, if it says so, their parts: CSV or Parquet."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,6 @@ from stn_tf.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyarrow import csv
 
 SUFFIXES = (".csv", ".parquet")
 # Headers, in any case.
@@ -113,13 +113,17 @@ def _read(file: Path) -> "dict[str, pa.ChunkedArray]":
 
 def _read_csv(file: Path) -> "pa.Table":
     import pyarrow as pa
-    from pyarrow import csv
+    import pyarrow.csv as pc
 
     # As it is written: 007 is no number.
-    types = csv.ConvertOptions(
-        column_types=dict.fromkeys(_headers(file), pa.string()), strings_can_be_null=False
+    types = dict.fromkeys(_headers(file), pa.string())
+    return pc.read_csv(
+        file,
+        convert_options=pc.ConvertOptions(column_types=types, strings_can_be_null=False),
+        parse_options=pc.ParseOptions(
+            delimiter=_first_line(file)[1], newlines_in_values=True, ignore_empty_lines=False
+        ),
     )
-    return csv.read_csv(file, convert_options=types, parse_options=_form(file))
 
 
 def _read_parquet(file: Path) -> "pa.Table":
@@ -143,23 +147,18 @@ def _names_images(file: Path) -> bool:
 
 def _headers(file: Path) -> list[str]:
     import pyarrow.parquet as pq
-    from pyarrow import csv
 
     if file.suffix.lower() == ".parquet":
         return list(pq.read_schema(file).names)
-    with csv.open_csv(file, parse_options=_form(file)) as reader:
-        return list(reader.schema.names)
+    line, delimiter = _first_line(file)
+    return next(csv.reader([line], delimiter=delimiter), [])
 
 
-def _form(file: Path) -> "csv.ParseOptions":
-    """Separated by what the first line has most of: commas, semicolons or tabs."""
-    from pyarrow import csv
-
+def _first_line(file: Path) -> tuple[str, str]:
+    """Returns it, and what it has most of: commas, semicolons or tabs."""
     with file.open("rb") as opened:
-        line = opened.readline(65536).decode("utf-8", "replace")
-    return csv.ParseOptions(
-        delimiter=max(",;\t", key=line.count), newlines_in_values=True, ignore_empty_lines=False
-    )
+        line = opened.readline(65536).decode("utf-8-sig", "replace")
+    return line, max(",;\t", key=line.count)
 
 
 def _text(column: "pa.ChunkedArray") -> "pa.ChunkedArray":

@@ -181,10 +181,12 @@ class TrainingImages:
                 return images, targets
             return images, targets, tf.linalg.matvec(targets, weights)
 
-        last = tf.int64.max
-        numbers = tf.data.Dataset.range(start_step * len(ids), last)
-        return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(
-            _AHEAD * len(ids)
+        # Nothing in it is for autograph, which takes most of the time of tracing.
+        traced = tf.autograph.experimental.do_not_convert(batch)
+        return (
+            tf.data.Dataset.range(start_step * len(ids), tf.int64.max)
+            .map(traced, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(_AHEAD * len(ids))
         )
 
     def _check(self, start_step: int, replicas: int, ids: Sequence[Any]) -> None:

@@ -287,16 +287,3 @@ def test_wrong_arguments_exception_raised(options: dict, message: str) -> None:
 def test_read_for_a_model_without_a_range() -> None:
     with pytest.raises(ModelError, match="--input-range"):
         read_for(encoded(np.zeros((4, 4), np.uint8)), input_spec(4, 4, value_range=None))
-
-
-def test_training_and_a_server_see_the_same_birds(cub_dir: Path, tmp_path: Path) -> None:
-    birds = sorted((cub_dir / "images").rglob("*.jpg"))[:6]
-    for index, bird in enumerate(birds):
-        folder = tmp_path / str(index % 2)
-        folder.mkdir(exist_ok=True)
-        (folder / bird.name).symlink_to(bird)
-    source = load_source("folder", tmp_path, image_size=(48, 64))
-    spec = input_spec(48, 64, dtype="uint8")
-    served = {read_for(bird, spec)[0].tobytes() for bird in birds}
-    parts = (source.train, source.validation, source.test)
-    assert {image.tobytes() for part in parts for image in part.images} == served
