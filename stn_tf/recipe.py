@@ -46,6 +46,8 @@ class Prepared:
         notes: What was decided, a line each, with the setting that changes it.
         write_split: Writes which example is in which part to a file that is kept with the run; None
             where the recipe splits alike by itself.
+        names: Returns what the images of a part are called, in the order of `parts`; None where
+            they have no names.
     """
 
     config: Any
@@ -57,6 +59,7 @@ class Prepared:
     metrics: Sequence[Any] = ()
     notes: tuple[str, ...] = ()
     write_split: Callable[[Path], None] | None = None
+    names: Callable[[str], Sequence[str] | None] = lambda part: None
 
 
 class Batches:
