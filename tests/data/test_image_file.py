@@ -1,7 +1,6 @@
 """One image file, as training, a job and a server see it."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
