@@ -3,13 +3,14 @@
 Such a file is five pickles (a magic number, the format's version, facts of the machine, the
 tensors' names and shapes, the keys of the storages) and then the storages: a count, and as many raw
 numbers. A pickle may name any function of the machine for its reader to call; this reader knows
-the four names that tensors need, and refuses the rest.
+the four names and the operations that tensors need, and refuses the rest.
 """
 
 import io
 import math
 import os
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,6 +22,13 @@ from stn_tf.errors import ModelError
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+# Of pickle's operations, those that plain values, collections and references are written with.
+_OPERATIONS = frozenset([
+    "PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
+    "BINUNICODE", "GLOBAL", "BINPERSID", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3",
+    "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS", "REDUCE", "BUILD",
+    "BINGET", "LONG_BINGET", "BINPUT", "LONG_BINPUT",
+])  # fmt: skip
 
 
 class _Tensor(NamedTuple):
@@ -52,29 +60,42 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ModelError(f"Cannot read the weights {path}: {error}") from None
     # What a pickle of random bytes raises is documented to be anything.
     except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ModelError(
             f"Cannot read the weights {path}: it is not a whole file of torch's old format "
-            f"({type(error).__name__}: {error}). Fetch it again."
+            f"({reason}). Fetch it again."
         ) from None
 
 
 def _read(file: io.BytesIO) -> dict[str, np.ndarray]:
     sizes: dict[str, tuple[str, int]] = {}
-    magic, version, machine = (_TensorUnpickler(file, sizes).load() for _ in range(3))
+    magic, version, machine = (_load(file, sizes) for _ in range(3))
     if magic != _MAGIC or version != _VERSION or not machine["little_endian"]:
         raise ModelError("it is not of torch's old format, version 1001 and little-endian.")
-    tensors = _TensorUnpickler(file, sizes).load()
+    tensors = _load(file, sizes)
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, _Tensor) for name, tensor in tensors.items()
     ):
         raise ModelError("it must hold tensors by name and nothing else. Save the `state_dict()`.")
     storages = {}
-    for key in _TensorUnpickler(file, sizes).load():
+    for key in _load(file, sizes):
         kind, count = sizes[key]
         storages[key] = _read_storage(file, key, _DTYPES[kind], count)
     if file.read(1):
         raise ModelError("something follows its last tensor.")
     return {name: _view(name, tensor, storages) for name, tensor in tensors.items()}
+
+
+def _load(file: io.BytesIO, sizes: dict[str, tuple[str, int]]) -> Any:
+    start = file.tell()
+    for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
+        if operation.name not in _OPERATIONS:
+            raise ModelError(f"it uses pickle's {operation.name}, which no tensor needs.")
+        # What is put is counted from zero; a greater number would ask for as much memory.
+        if operation.name.endswith("BINPUT") and argument > count:
+            raise ModelError(f"it puts value {argument} after {count} operations.")
+    file.seek(start)
+    return _TensorUnpickler(file, sizes).load()
 
 
 def _read_storage(file: io.BytesIO, key: str, dtype: np.dtype, count: int) -> np.ndarray:
@@ -128,7 +149,7 @@ class _TensorUnpickler(pickle.Unpickler):
     def persistent_load(self, reference: Any) -> str:
         tag, kind, key, _, count, view = reference
         if tag != "storage" or kind not in _DTYPES or view is not None or not isinstance(key, str):
-            raise ModelError(f"it refers to {reference!r}, which is not a storage.")
+            raise ModelError("it refers to something that is not a storage.")
         if (
             type(count) is not int
             or count < 0
