@@ -78,7 +78,7 @@ class ImagesRecipe:
         return Prepared(
             config,
             interface,
-            build=lambda: _build(config, interface, config.weights),
+            build=lambda: build_network(config, interface, config.weights),
             train=taught.training(train),
             parts=_Parts(config, collection, spec, taught).part,
             loss=taught.loss,
@@ -90,7 +90,7 @@ class ImagesRecipe:
 
     def model(self, config: ImagesConfig, interface: ModelInterface) -> "keras.Model":
         # The run's own weights come next.
-        return _build(config, interface, "none")
+        return build_network(config, interface, "none")
 
     def _decided(
         self, config: ImagesConfig, collection: "Collection", notes: list[str]
@@ -101,22 +101,9 @@ class ImagesRecipe:
         channels = config.channels or max((h.channels for h in headers), default=3)
         pretrained = False
         if config.model == "classifier":
-            from stn_tf.models import choose_backbone
-
-            choice = choose_backbone(
-                config.backbone,
-                config.weights,
-                image_size=config.crop_size or config.image_size or (_PRETRAINED_SIZE,) * 2,
-            )
-            notes.extend(choice.notes)
-            pretrained = choice.pretrained
-            changes |= {"backbone": choice.backbone, "weights": choice.weights}
-            if config.transformers and config.localisation == "auto":
-                changes["localisation"] = "backbone" if pretrained else "small"
-                notes.append(
-                    f"What finds the crops is {changes['localisation']} "
-                    f"(localisation={changes['localisation']})."
-                )
+            size = config.crop_size or config.image_size or (_PRETRAINED_SIZE,) * 2
+            chosen, pretrained = choose_network(config, size, notes)
+            changes |= chosen
             if pretrained and config.channels is None:
                 channels = 3
         elif not is_hook(config.model):
@@ -134,11 +121,33 @@ class ImagesRecipe:
         changes["channels"] = channels
         changes |= _schedule(config, len(collection.train), pretrained, notes)
         if pretrained:
-            changes |= _fine_tuning(config, changes["steps"], notes)
+            changes |= fine_tuning(config, changes["steps"], notes)
         return config.model_copy(update=changes)
 
 
-def _build(config: ImagesConfig, interface: ModelInterface, weights: str) -> "keras.Model":
+def choose_network(
+    config: ImagesConfig, size: Sequence[int], notes: list[str]
+) -> tuple[dict[str, Any], bool]:
+    """Returns which network of ours `auto` stands for, and whether it has learned before.
+
+    Args:
+        config: The settings.
+        size: Height and width of what its backbone sees.
+        notes: Gets a line for each choice.
+    """
+    from stn_tf.models import choose_backbone
+
+    choice = choose_backbone(config.backbone, config.weights, image_size=size)
+    notes.extend(choice.notes)
+    changes: dict[str, Any] = {"backbone": choice.backbone, "weights": choice.weights}
+    if config.transformers and config.localisation == "auto":
+        found = changes["localisation"] = "backbone" if choice.pretrained else "small"
+        notes.append(f"What finds the crops is {found} (localisation={found}).")
+    return changes, choice.pretrained
+
+
+def build_network(config: ImagesConfig, interface: ModelInterface, weights: str) -> "keras.Model":
+    """Returns the user's own model, or one of ours with these weights."""
     if is_hook(config.model):
         return own_model.build(config, interface)
     from stn_tf.models import build_classifier
@@ -238,7 +247,7 @@ def _schedule(
     return changes
 
 
-def _fine_tuning(config: ImagesConfig, steps: int, notes: list[str]) -> dict[str, Any]:
+def fine_tuning(config: ImagesConfig, steps: int, notes: list[str]) -> dict[str, Any]:
     """How pre-trained weights are trained on, where the settings leave it open."""
     usual: dict[str, Any] = {"learning_rate": 2e-4, "rates": {"logits": 5.0}, "ema": 0.99}
     if config.share_backbone or not config.transformers:

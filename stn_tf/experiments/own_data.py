@@ -11,6 +11,7 @@ from stn_tf.errors import ConfigError
 from stn_tf.experiments import own_model
 from stn_tf.experiments.hooks import call_hook, is_hook
 from stn_tf.experiments.images_config import ImagesConfig
+from stn_tf.experiments.images_recipe import build_network, choose_network, fine_tuning
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 from stn_tf.recipe import PARTS, Prepared
 from stn_tf.training.error_percent import ErrorPercent
@@ -34,28 +35,20 @@ def prepare(config: ImagesConfig) -> Prepared:
     train = given["train"]
     notes: list[str] = []
     if is_hook(config.model):
-        interface = _interface(config, names, own_model.build(config, _named(names)), notes)
-        loss, metrics = None, ()
-    else:
-        config, interface = _of_classifier(config, train, names, notes)
-        sparse = len(_element(train)[1].shape) == 1
-        kind = (
-            keras.losses.SparseCategoricalCrossentropy
-            if sparse
-            else keras.losses.CategoricalCrossentropy
+        interface = _interface(
+            config, names, own_model.build(config, _offered(train, names)), notes
         )
-        loss, metrics = kind(from_logits=True), (ErrorPercent(),)
+        loss, metrics, pretrained = None, (), False
+    else:
+        config, interface, pretrained = _of_classifier(config, train, names, notes)
+        loss, metrics = _loss(config, train, notes), (ErrorPercent(),)
     config = _with_steps(config, train, notes)
-
-    def build() -> keras.Model:
-        from stn_tf.experiments.images_recipe import ImagesRecipe
-
-        return ImagesRecipe().model(config, interface)
-
+    if pretrained:
+        config = config.model_copy(update=fine_tuning(config, config.steps, notes))
     return Prepared(
         config,
         interface,
-        build=build,
+        build=lambda: build_network(config, interface, config.weights),
         train=train,
         parts=lambda part: given.get(part),
         loss=loss,
@@ -120,8 +113,8 @@ def _image(spec: InputSpec) -> InputSpec:
 
 def _of_classifier(
     config: ImagesConfig, train: Any, names: tuple[str, ...], notes: list[str]
-) -> tuple[ImagesConfig, ModelInterface]:
-    """A classifier of ours on the user's batches."""
+) -> tuple[ImagesConfig, ModelInterface, bool]:
+    """A classifier of ours on the user's batches, and whether it has learned before."""
     if not names:
         raise ConfigError(
             f"`data` {config.data} must return class_names too, because the model is one of "
@@ -134,17 +127,9 @@ def _of_classifier(
             f"of ours, but it gives {images.shape}. Give a model=package.module:function."
         )
     height, width, channels = images.shape[1:]
-    from stn_tf.models import choose_backbone
-
-    choice = choose_backbone(config.backbone, config.weights, image_size=(height, width))
-    notes.extend(choice.notes)
+    changes, pretrained = choose_network(config, config.crop_size or (height, width), notes)
     config = config.model_copy(
-        update={
-            "backbone": choice.backbone,
-            "weights": choice.weights,
-            "image_size": (height, width),
-            "channels": channels,
-        }
+        update={**changes, "image_size": (height, width), "channels": channels}
     )
     spec = InputSpec(
         name="images",
@@ -157,13 +142,31 @@ def _of_classifier(
     )
     logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
     notes.append("Images are taken to be in 0..1, as our models take them.")
-    return config, ModelInterface(
+    interface = ModelInterface(
         inputs=(spec,), outputs=(logits,), task="classification", class_names=names
+    )
+    return config, interface, pretrained
+
+
+def _loss(config: ImagesConfig, train: Any, notes: list[str]) -> keras.losses.Loss:
+    labels = _element(train)[1]
+    if len(labels.shape) == 1:
+        notes.append(
+            "Labels are taken for numbers of classes; label_smoothing is for one-hot labels alone."
+        )
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=config.label_smoothing
     )
 
 
-def _named(names: tuple[str, ...]) -> ModelInterface:
-    return ModelInterface(inputs=(), outputs=(), class_names=names)
+def _offered(train: Any, names: tuple[str, ...]) -> ModelInterface:
+    """What a function that makes a model may know: what the data holds, if that is one tensor."""
+    x = _element(train)[0]
+    inputs: tuple[InputSpec, ...] = ()
+    if hasattr(x, "shape"):
+        inputs = (InputSpec(name="x", dtype="float32", shape=(None, *x.shape[1:])),)
+    return ModelInterface(inputs=inputs, outputs=(), class_names=names)
 
 
 def _element(data: Any) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """The user's own model: what it takes, gives and is taught."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from stn_tf.errors import ConfigError
@@ -156,14 +156,19 @@ def teaching(config: ImagesConfig, interface: ModelInterface) -> Teaching:
 
 
 def specs(model: "keras.Model") -> tuple[tuple[InputSpec, ...], tuple[OutputSpec, ...]]:
-    """Returns what a model's tensors say of its inputs and outputs."""
+    """Returns what a model's tensors say of its inputs and outputs.
+
+    Raises:
+        ConfigError: If they are not known.
+    """
+    taken, given = _tensors(model)
     inputs = tuple(
-        InputSpec(name=name, dtype=str(tensor.dtype), shape=tuple(tensor.shape))
-        for name, tensor in zip(_input_names(model), model.inputs, strict=True)
+        InputSpec(name=name, dtype=str(tensor.dtype), shape=(None, *tensor.shape[1:]))
+        for name, tensor in taken.items()
     )
     outputs = tuple(
-        OutputSpec(name=name, dtype=str(tensor.dtype), shape=tuple(tensor.shape))
-        for name, tensor in zip(_output_names(model), model.outputs, strict=True)
+        OutputSpec(name=name, dtype=str(tensor.dtype), shape=(None, *tensor.shape[1:]))
+        for name, tensor in given.items()
     )
     return inputs, outputs
 
@@ -181,13 +186,41 @@ def ends_in_probabilities(model: "keras.Model") -> bool:
     return activation in (keras.activations.softmax, keras.activations.sigmoid)
 
 
-def _input_names(model: "keras.Model") -> list[str]:
-    return [str(tensor.name) for tensor in model.inputs]
+def _tensors(model: "keras.Model") -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs and outputs by name, as tensors without values."""
+    import keras
+
+    if inputs := getattr(model, "inputs", None):
+        names = list(getattr(model, "output_names", None) or ())
+        if len(names) != len(model.outputs):
+            names = [str(tensor.name) for tensor in model.outputs]
+        return {str(tensor.name): tensor for tensor in inputs}, dict(
+            zip(names, model.outputs, strict=True)
+        )
+    # A subclassed model knows what it was called with.
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if isinstance(shapes, Mapping):
+        taken = {str(key): _tensor(shape) for key, shape in shapes.items()}
+        outputs = model.compute_output_spec(taken)
+    elif shapes and not isinstance(shapes[0], Sequence):
+        taken = {"input": _tensor(shapes)}
+        outputs = model.compute_output_spec(taken["input"])
+    else:
+        raise ConfigError(
+            f"The model {model.name} must tell what it takes, but it does not. Make it of "
+            "keras.Input, or let `call` take a tensor or a dictionary of them."
+        )
+    if isinstance(outputs, Mapping):
+        return taken, {str(key): tensor for key, tensor in outputs.items()}
+    flat = keras.tree.flatten(outputs)
+    names = ["output", *(f"output_{number}" for number in range(2, len(flat) + 1))]
+    return taken, dict(zip(names, flat, strict=True))
 
 
-def _output_names(model: "keras.Model") -> list[str]:
-    names = list(getattr(model, "output_names", ()))
-    return names if len(names) == len(model.outputs) else [str(t.name) for t in model.outputs]
+def _tensor(shape: Sequence[int | None]) -> Any:
+    import keras
+
+    return keras.KerasTensor((None, *shape[1:]), dtype="float32")
 
 
 def _fits(taken: Sequence[int | None], given: Sequence[int | None]) -> bool:
