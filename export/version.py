@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -41,10 +42,13 @@ from stn_tf.export.source import Source, load_network
 from stn_tf.export.targets import ExportOptions
 from stn_tf.export.version_directory import new_version
 from stn_tf.export.warmup import write_warmup
+from stn_tf.interface import ModelInterface, numpy_dtype
 
 _LOG = logging.getLogger(__name__)
 # So many images calibrate int8.
 _CALIBRATION = 256
+# Of the images that accuracy is measured on, which are in memory.
+_MOST_BYTES = 2 * 2**30
 # So many of the user's images are read.
 _MOST_IMAGES = 1000
 
@@ -100,11 +104,15 @@ def export_run(
     run = Run(run_dir, data_dir)
     options = options or ExportOptions()
     labels = calibration = None
-    if images is None:
-        count = REAL_IMAGES if options.precision == "float32" else None
-        images, labels = run.examples("test", count=count)
+    if images is None and run.classes and len(run.interface.inputs) == 1:
+        part = next((part for part in ("test", "validation", "train") if run.has(part)), "test")
+        count = REAL_IMAGES if options.precision == "float32" else _most_images(run.interface)
+        images, labels = run.examples(part, count=count)
+        if options.precision != "float32" and on_note is not None and len(images) == count:
+            on_note(f"Accuracy is measured on the first {count:,} {part} images, which fit memory.")
         if options.precision == "int8":
-            calibration, _ = run.examples("validation", count=_CALIBRATION)
+            learned = "validation" if run.has("validation") else "train"
+            calibration, _ = run.examples(learned, count=_CALIBRATION)
     return export_model(
         load_network(run_dir),
         out,
@@ -119,6 +127,13 @@ def export_run(
         on_parity=on_parity,
         on_note=on_note,
     )
+
+
+def _most_images(interface: ModelInterface) -> int:
+    """How many inputs fit into the memory that accuracy may take."""
+    spec = interface.inputs[0]
+    size = numpy_dtype(spec.dtype).itemsize * math.prod(length or 1 for length in spec.shape[1:])
+    return max(REAL_IMAGES, _MOST_BYTES // max(size, 1))
 
 
 def export_model(

@@ -71,6 +71,10 @@ class Run:
         load_weights(self.folder.checkpoints, model, which)
         return model
 
+    def has(self, split: str) -> bool:
+        """Whether the data has a part."""
+        return self.prepared.parts(split) is not None
+
     def dataset(self, split: str = "test") -> Iterable[Any]:
         """Returns batches of (images, labels), as in the report.
 
