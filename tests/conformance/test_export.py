@@ -1,5 +1,9 @@
-"""Every layer of the list in an ONNX file of every form, in ONNX Runtime with and without us."""
+"""Every layer of the list in an ONNX file of every form, in ONNX Runtime with and without us.
 
+`make test` runs every pair of choices in every form, `make tests-full` all of them.
+"""
+
+import dataclasses
 import functools
 
 import numpy as np
@@ -12,7 +16,8 @@ from stn_tf.export import OnnxOptions, onnx_form
 from stn_tf.export.onnx_file import convert
 from stn_tf.export.onnx_runtimes import onnx_runtime
 from stn_tf.layers import SpatialTransformer
-from tests.conformance.test_transformers import CASES, Case
+from tests.conformance.test_transformers import CASES, PAIRS, Case, group
+from tests.pairs import parameters
 
 FORMS = ("dual", "standard", "custom")
 # What ONNX Runtime's GridSample refuses is in no file that needs it.
@@ -20,6 +25,11 @@ REFUSED = [case for case in CASES if case.dimensions == 3 and case.kernel == "bi
 EXPORTED = [
     (case, form) for form in FORMS for case in CASES if form == "custom" or case not in REFUSED
 ]
+
+
+def _choices(exported: tuple[Case, str]) -> tuple:
+    case, form = exported
+    return (*dataclasses.astuple(case), form)
 
 
 @functools.cache
@@ -50,12 +60,23 @@ def _answers(cases: tuple[Case, ...], form: str, ours: bool, count: int) -> dict
 
 
 def _in_one_file(case: Case) -> tuple[Case, ...]:
-    """All cases of its transform that have the same forms."""
+    """All cases of its group and its transform that have the same forms."""
     refused = case in REFUSED
-    return tuple(c for c in CASES if c.transform == case.transform and (c in REFUSED) == refused)
+    return tuple(
+        other
+        for other in group(case)
+        if other.transform == case.transform and (other in REFUSED) == refused
+    )
 
 
-@pytest.mark.parametrize(("case", "form"), EXPORTED, ids=str)
+@pytest.mark.parametrize(
+    ("case", "form"),
+    [
+        pytest.param(case, form, marks=[] if case in PAIRS else [pytest.mark.full])
+        for case, form in EXPORTED
+    ],
+    ids=str,
+)
 def test_onnx(case: Case, form: str) -> None:
     cases = _in_one_file(case)
     # Runtimes order the arithmetic in their own ways, and a projective grid magnifies the rounding.
@@ -68,8 +89,11 @@ def test_onnx(case: Case, form: str) -> None:
             np.testing.assert_allclose(found, expected, atol=atol)
 
 
-@pytest.mark.parametrize("form", ["dual", "standard"])
-@pytest.mark.parametrize("case", REFUSED, ids=str)
+@pytest.mark.parametrize(
+    ("case", "form"),
+    parameters([(case, form) for form in ("dual", "standard") for case in REFUSED], _choices),
+    ids=str,
+)
 def test_what_is_refused(case: Case, form: str) -> None:
     with pytest.raises(ExportError, match=f"`sampler` must not be {form} .* Use sampler custom"):
         convert(_function((case,)), ["images"], ["crops"], OnnxOptions(sampler=form))

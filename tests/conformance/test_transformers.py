@@ -1,4 +1,7 @@
-"""Every property over every transform x kernel x padding x corner convention of the layer."""
+"""Every property over transform x kernel x padding x corner convention of the layer.
+
+`make test` runs every pair of choices, `make tests-full` all of them.
+"""
 
 import dataclasses
 import functools
@@ -18,6 +21,7 @@ from stn_tf.layers import SpatialTransformer
 from stn_tf.sampling import warp
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
 from tests import reference
+from tests.pairs import covering, parameters
 
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
 OUTPUT_SIZES = {2: (4, 3), 3: (2, 3, 3)}
@@ -73,7 +77,14 @@ class Case:
 CASES = [
     Case(*choices) for choices in itertools.product(TRANSFORMS, KERNELS, PADDINGS, (False, True))
 ]
-every_case = pytest.mark.parametrize("case", CASES, ids=str)
+# With every pair of choices.
+PAIRS = [CASES[index] for index in covering([dataclasses.astuple(case) for case in CASES])]
+every_case = pytest.mark.parametrize("case", parameters(CASES, dataclasses.astuple), ids=str)
+
+
+def group(case: Case) -> tuple[Case, ...]:
+    """The cases that stand in one file with this one: those that `make test` runs, or the rest."""
+    return tuple(other for other in CASES if (other in PAIRS) == (case in PAIRS))
 
 
 @every_case
@@ -176,55 +187,63 @@ def test_identity(case: Case) -> None:
 
 
 @pytest.fixture(scope="module")
-def keras_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[keras.Model, keras.Model]:
-    """One model with the layers of all cases, and the same after saving and loading."""
-    inputs = {d: keras.Input((*size, 2), name=f"images_{d}d") for d, size in SIZES.items()}
-    outputs = {str(case): case.layer()(inputs[case.dimensions]) for case in CASES}
-    model = keras.Model(list(inputs.values()), outputs)
-    path = tmp_path_factory.mktemp("keras") / "model.keras"
-    model.save(path)
-    return model, keras.models.load_model(path)
+def keras_outputs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], list[dict]]:
+    """What one model with the layers of a group says before saving and after loading."""
 
+    @functools.cache
+    def of_group(cases: tuple[Case, ...]) -> list[dict]:
+        inputs = {d: keras.Input((*size, 2), name=f"images_{d}d") for d, size in SIZES.items()}
+        outputs = {str(case): case.layer()(inputs[case.dimensions]) for case in cases}
+        model = keras.Model(list(inputs.values()), outputs)
+        path = tmp_path_factory.mktemp("keras") / "model.keras"
+        model.save(path)
+        images = {case.dimensions: case.images() for case in cases}
+        values = [images[dimensions] for dimensions in SIZES]
+        return [network(values) for network in (model, keras.models.load_model(path))]
 
-@pytest.fixture(scope="module")
-def keras_outputs(keras_models: tuple[keras.Model, keras.Model]) -> list[dict]:
-    volumes = next(case.images() for case in CASES if case.dimensions == 3)
-    return [model([CASES[0].images(), volumes]) for model in keras_models]
+    return lambda case: of_group(group(case))
 
 
 @every_case
-def test_save_and_load(case: Case, keras_outputs: list[dict]) -> None:
-    before, after = (outputs[str(case)] for outputs in keras_outputs)
+def test_save_and_load(case: Case, keras_outputs: Callable[[Case], list[dict]]) -> None:
+    before, after = (outputs[str(case)] for outputs in keras_outputs(case))
     np.testing.assert_array_equal(after, before)
     np.testing.assert_allclose(after, case.layer()(case.images()), atol=1e-6)
 
 
 @pytest.fixture(scope="module")
-def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tf.Module]:
-    """SavedModels with one signature a case, any batch size, loaded again; one for a transform,
+def signatures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Callable[..., dict]]:
+    """Signatures of SavedModels, a case each, any batch size, loaded again; a file a transform,
     because loading takes TensorFlow quadratic time in the number of signatures."""
 
     @functools.cache
-    def saved_model(transform: str) -> tf.Module:
+    def loaded(cases: tuple[Case, ...]) -> tf.Module:
         module = tf.Module()
-        cases = {str(case): case for case in CASES if case.transform == transform}
-        module.layers = {name: case.layer() for name, case in cases.items()}
+        module.layers = {str(case): case.layer() for case in cases}
         signatures = {}
-        for name, case in cases.items():
+        for case in cases:
             spec = tf.TensorSpec([None, *case.images().shape[1:]], name="images")
-            call = tf.function(module.layers[name].__call__)
-            signatures[name.replace("-", "_")] = call.get_concrete_function(spec)
+            call = tf.function(module.layers[str(case)].__call__)
+            signatures[_name(case)] = call.get_concrete_function(spec)
         path: Path = tmp_path_factory.mktemp("saved_model")
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(path), signatures, options)
         return tf.saved_model.load(str(path))
 
-    return saved_model
+    def signature(case: Case) -> Callable[..., dict]:
+        cases = tuple(other for other in group(case) if other.transform == case.transform)
+        return loaded(cases).signatures[_name(case)]
+
+    return signature
+
+
+def _name(case: Case) -> str:
+    return str(case).replace("-", "_")
 
 
 @every_case
-def test_saved_model(case: Case, saved_models: Callable[[str], tf.Module]) -> None:
-    signature = saved_models(case.transform).signatures[str(case).replace("-", "_")]
+def test_saved_model(case: Case, signatures: Callable[[Case], Callable[..., dict]]) -> None:
+    signature = signatures(case)
     for count in (1, 3):
         images = case.images()[:count]
         (crops,) = signature(images=tf.constant(images)).values()
