@@ -13,6 +13,7 @@ report.html      the outcome, to be looked at
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from stn_tf.errors import RunError
 from stn_tf.experiments.settings import config_class
@@ -110,7 +111,7 @@ class RunFolder:
         Raises:
             RunError: If it cannot be written, or the run here had other data.
         """
-        if self.network.exists() and self.read_network() != prepared.interface:
+        if self.network.exists() and _data(self.read_network()) != _data(prepared.interface):
             raise RunError(
                 f"`{self.path}` was started on other data: image size or classes differ from those "
                 f"in `{self.network}`. Resume with the same data, or choose another folder."
@@ -155,3 +156,8 @@ class RunFolder:
     def kept_split(self) -> Path | None:
         """Returns the file that says which image is in which part, where the run has one."""
         return self.split if self.split.exists() else None
+
+
+def _data(interface: ModelInterface) -> Any:
+    """What data decides of an interface; Keras numbers what has no name, on in each process."""
+    return [spec.shape for spec in interface.inputs], interface.class_names
