@@ -2,11 +2,12 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import ConfigError, RunError
@@ -45,6 +46,7 @@ class FitResult:
         replicas: How many devices took part.
         skipped_steps: How many were left out because they were no numbers.
         stopped_early: Whether it ended for want of improvement.
+        notes: What was shown first, a line each: the devices, and what was decided.
         model: With the chosen weights.
     """
 
@@ -60,6 +62,7 @@ class FitResult:
     replicas: int
     skipped_steps: int
     stopped_early: bool
+    notes: list[str]
     model: keras.Model
 
 
@@ -77,7 +80,7 @@ def fit(
     progress: bool = True,
     title: str = "",
     notes: Sequence[str] = (),
-    on_evaluation: Callable[[int, keras.Model], None] | None = None,
+    on_evaluation: Callable[[int, keras.Model], Mapping[str, np.ndarray] | None] | None = None,
 ) -> FitResult:
     """Trains a model.
 
@@ -108,7 +111,8 @@ def fit(
         title: What is trained.
         notes: Lines to show first.
         on_evaluation: Called after each evaluation with the step and the model, which has the
-            weights that were evaluated.
+            weights that were evaluated. It may return images `[N, H, W, C]` in 0..1 by name, which
+            are then among TensorBoard's files in `out`.
 
     Returns:
         The result, on every worker.
@@ -167,7 +171,8 @@ def fit(
         config.steps,
         shown=progress and cluster.is_chief,
     )
-    for line in [*device_lines(strategy, cluster.workers), *lines]:
+    lines = [*device_lines(strategy, cluster.workers), *lines]
+    for line in lines:
         shown.say(line)
     feed.notify = shown.say
     loop = Loop(
@@ -200,6 +205,7 @@ def fit(
         replicas=strategy.num_replicas_in_sync,
         skipped_steps=state.skipped,
         stopped_early=stopped_early,
+        notes=lines,
         model=model,
     )
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Loop:
     cluster: Cluster
     strategy: tf.distribute.Strategy
     progress: TrainingProgress
-    on_evaluation: Callable[[int, keras.Model], None] | None
+    on_evaluation: Callable[[int, keras.Model], Mapping[str, np.ndarray] | None] | None
     started: float
 
     def run(self) -> bool:
@@ -257,12 +257,17 @@ class Loop:
             better = self.choice.note_evaluation(state, figures)
             if better and self.out is None and self.config.choose == "best":
                 self.best_weights = self.trainer.model.get_weights()
-            if self.on_evaluation is not None:
-                self.on_evaluation(state.step, self.trainer.model)
+            pictures = (
+                None
+                if self.on_evaluation is None
+                else self.on_evaluation(state.step, self.trainer.model)
+            )
         self.progress.say(f"step {state.step}: validation {figures_text(figures)}")
         if self.journal:
             named = {f"validation_{name}": value for name, value in figures.items()}
             self.journal.scalars(state.step, **named)
+            if pictures:
+                self.journal.images(state.step, **pictures)
         return better
 
     def _save(self) -> None:
