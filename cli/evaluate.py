@@ -30,7 +30,8 @@ def command(
 ) -> None:
     """Measure a trained run on its test images.
 
-    Prints the error and a table of the classes, and saves the confusion matrix as a picture.
+    Prints the error and a table of the classes, saves the confusion matrix as a picture, and draws
+    RUN/report.html anew where it shows this part of the data.
 
     \b
     Examples:
@@ -42,12 +43,19 @@ def command(
     import_tensorflow()
     from stn_tf import plots
     from stn_tf.experiments import Run, evaluate
+    from stn_tf.experiments.evaluation import reported_split
+    from stn_tf.experiments.page import write_page
 
-    evaluation = evaluate(Run(run, data_dir), split)
+    measured = Run(run, data_dir)
+    evaluation = evaluate(measured, split)
     output = output or run / "confusion.png"
     plots.save_figure(plots.confusion_figure(evaluation.confusion, evaluation.classes), output)
+    page = None
+    if split == reported_split(measured.prepared):
+        page = write_page(measured, found=evaluation.survey)
     if as_json:
-        click.echo(json.dumps({**evaluation.to_dict(), "picture": str(output)}, indent=2))
+        files = {"picture": str(output), "page": None if page is None else str(page)}
+        click.echo(json.dumps({**evaluation.to_dict(), **files}, indent=2))
         return
 
     from rich.console import Console
@@ -71,3 +79,5 @@ def command(
         )
     Console().print(table)
     click.echo(f"Confusion matrix: {output}")
+    if page is not None:
+        click.echo(f"Page: {page}")

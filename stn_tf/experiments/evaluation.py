@@ -1,6 +1,7 @@
 """How often a network is wrong, and on what."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import DataError
+from stn_tf.experiments.class_answers import classifies
+from stn_tf.experiments.survey import Survey, survey
+from stn_tf.recipe import Prepared
 from stn_tf.sampling.choice import preferred_sampler
 
 if TYPE_CHECKING:
@@ -42,11 +46,13 @@ class Evaluation:
         confusion: `[K, K]` counts: row the true class, column the predicted one.
         classes: The names of the classes.
         images: How many images there are.
+        survey: What else the same pass found.
     """
 
     error_percent: float
     confusion: np.ndarray
     classes: tuple[str, ...]
+    survey: Survey | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def images(self) -> int:
@@ -87,13 +93,40 @@ def evaluate(run: "Run", split: str = "test") -> Evaluation:
         RunError: If the run has no checkpoint.
         DataError: If its data cannot be read, or has no such part, or no classes.
     """
-    if not run.classes:
+    if not classifies(run.interface):
         raise DataError(
             f"`{run.path}` has no classes to evaluate: its task is {run.interface.task}. Its "
             "figures are in report.json."
         )
-    counts = confusion(predictor(run.load_model()), run.dataset(split), len(run.classes))
-    return Evaluation(error_percent(counts), counts, run.classes)
+    found = survey_run(run, split)
+    assert found.confusion is not None
+    return Evaluation(error_percent(found.confusion), found.confusion, run.classes, found)
+
+
+def survey_run(run: "Run", split: str | None = None) -> Survey:
+    """Looks at a run's images of a part, in one pass.
+
+    Args:
+        run: A run with a checkpoint.
+        split: `train`, `validation` or `test`; None for the part that is reported on.
+
+    Raises:
+        RunError: If the run has no checkpoint.
+        DataError: If its data cannot be read, or has no such part.
+    """
+    split = split or reported_split(run.prepared)
+    return survey(
+        run.load_model(),
+        run.dataset(split),
+        run.interface,
+        split=split,
+        names=run.prepared.names(split),
+    )
+
+
+def reported_split(prepared: Prepared) -> str:
+    """Returns `test`, or `validation` where the data has no test images."""
+    return "validation" if prepared.parts("test") is None else "test"
 
 
 def predictor(model: keras.Model) -> Callable[[Any], Any]:
@@ -122,3 +155,17 @@ def error_percent(counts: np.ndarray) -> float:
     """Returns the share of the counts that is off the diagonal."""
     total = int(counts.sum())
     return 100.0 * (total - int(np.trace(counts))) / max(total, 1)
+
+
+def interval_percent(wrong: int, images: int) -> tuple[float, float]:
+    """Returns between what the error of ever more such images lies, with 95 % confidence.
+
+    Source: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
+    """
+    if not images:
+        return 0.0, 100.0
+    share, square = wrong / images, 1.959964**2
+    middle = (share + square / (2 * images)) / (1 + square / images)
+    spread = math.sqrt(square * (share * (1 - share) + square / (4 * images)) / images)
+    spread /= 1 + square / images
+    return 100.0 * max(middle - spread, 0.0), 100.0 * min(middle + spread, 1.0)

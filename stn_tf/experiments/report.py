@@ -31,6 +31,8 @@ class Report:
         input_wait: The share of the time in which steps waited for data.
         skipped_steps: How many were left out because they were no numbers.
         test: Loss and metrics on the test images.
+        device: What computed.
+        notes: What was decided, a line each, with the setting that changes it.
     """
 
     experiment: str
@@ -50,6 +52,8 @@ class Report:
     input_wait: float | None = None
     skipped_steps: int = 0
     test: dict[str, float] | None = None
+    device: str | None = None
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -6,8 +6,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stn_tf.cli.main import main
-from stn_tf.experiments import load_experiment
-from stn_tf.experiments import train
+from stn_tf.experiments import load_experiment, train
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +17,9 @@ def run(tmp_path_factory) -> Path:
     return out
 
 
-def test_table_and_picture(run):
+def test_table_picture_and_page(run):
+    page = (run / "report.html").read_text()
+    (run / "report.html").unlink()
     result = CliRunner().invoke(main, ["evaluate", str(run)])
     assert result.exit_code == 0, result.output
     error = json.loads((run / "report.json").read_text())["error_percent"]
@@ -27,6 +28,9 @@ def test_table_and_picture(run):
     assert [row.split("│")[1].strip() for row in rows] == list("0123456789")
     with Image.open(run / "confusion.png") as picture:
         assert min(picture.size) > 100
+    assert f"Page: {run / 'report.html'}" in result.stdout
+    # The page of the end of training, made of the files alone.
+    assert (run / "report.html").read_text() == page
 
 
 def test_json_and_output(run, tmp_path):
@@ -39,6 +43,15 @@ def test_json_and_output(run, tmp_path):
     assert [row["images"] for row in answer["per_class"]] == [sum(row) for row in counts]
     assert answer["picture"] == str(picture)
     assert picture.is_file()
+    assert answer["page"] == str(run / "report.html")
+
+
+def test_the_page_shows_the_test_images_alone(run):
+    (run / "report.html").write_text("of the test images")
+    result = CliRunner().invoke(main, ["evaluate", str(run), "--split", "validation", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["page"] is None
+    assert (run / "report.html").read_text() == "of the test images"
 
 
 @pytest.mark.parametrize("name", ["none", ""])
@@ -52,4 +65,4 @@ def test_no_run_is_one_line(tmp_path, name):
 def test_help_has_runnable_examples():
     result = CliRunner().invoke(main, ["evaluate", "--help"])
     assert result.exit_code == 0
-    assert result.output.count("  stn-tf evaluate runs/") == 3
+    assert result.output.count("  stn-tf evaluate runs/") == 4
