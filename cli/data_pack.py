@@ -59,7 +59,7 @@ def command(
       stn-tf train folder --data-dir packed --out runs/mine
     """
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
     from stn_tf.data.collection import load_collection
     from stn_tf.data.pack import pack
@@ -70,14 +70,14 @@ def command(
     )
     for note in collection.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)
-    steps = iter(track(range(len(collection.listing)), "Packing", console=console, transient=True))
-    packed = pack(
-        collection,
-        out,
-        shard_bytes=int(shard_megabytes * 2**20),
-        on_image=lambda: next(steps, None),
-    )
-    next(steps, None)  # The bar is complete.
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Packing", total=len(collection.listing))
+        packed = pack(
+            collection,
+            out,
+            shard_bytes=max(1, int(shard_megabytes * 2**20)),
+            on_image=lambda: progress.advance(task),
+        )
     click.echo(
         f"{packed.folder}: {packed.images:,} images in {packed.shards:,} shards, "
         f"{packed.bytes / 2**20:,.1f} MiB"

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from stn_tf.data.image_file import Header, read_header
+from stn_tf.data.image_file import UNREADABLE, Header, read_header
 from stn_tf.data.listing import Listing, Store, in_threads, listed, without_unreadable
 from stn_tf.data.names import Names
 from stn_tf.data.split import PARTS, TEST, TRAIN, VALIDATION, stratified_split
@@ -61,7 +61,7 @@ class Part:
         def header(number: int) -> Header | None:
             try:
                 return read_header(self.open(int(chosen[number])))
-            except Exception:  # Named where the image is needed.
+            except UNREADABLE:  # Named where the image is needed.
                 return None
 
         return [found for found in in_threads(header, len(chosen)) if found is not None]

@@ -43,9 +43,10 @@ def evaluation_images(
     if decoded is not None and (decoded.spec != spec or len(decoded) != len(part)):
         raise ValueError("`decoded` must be of `part` and `spec`, with an oversample of 1.")
     kind = numpy_dtype(spec.dtype)
+    shape = [length for length in spec.shape[1:] if length is not None]
 
     def images(indices: np.ndarray) -> np.ndarray:
-        values = np.empty((len(indices), *spec.shape[1:]), kind)
+        values = np.empty((len(indices), *shape), kind)
         again = np.arange(len(indices))
         if decoded is not None:
             pixels, states = decoded.pixels_and_states(indices)
@@ -73,7 +74,7 @@ def evaluation_images(
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         indices = tf.range(start, tf.minimum(start + batch_size, count))
         values = tf.numpy_function(images, [indices], tf.as_dtype(kind), stateful=False)
-        values.set_shape([None, *spec.shape[1:]])
+        values.set_shape([None, *shape])
         return values, tf.one_hot(tf.gather(labels, indices), classes)
 
     traced = tf.autograph.experimental.do_not_convert(batch)

@@ -53,7 +53,7 @@ def find(root: Path) -> Listing:
                         "folder. Add it, or remove this one."
                     )
                 continue
-            found = []
+            found: list[str] = []
             path_name = f"{_prefix(folder, root)}{name}"
             for path, size in _images(folder / name, path_name, (_id(root), _id(folder))):
                 (found if size else empty).append(path)

@@ -157,7 +157,7 @@ class _Files:
         self._lock = threading.Lock()
 
     def write(self, index: int, pixels: np.ndarray, state: int) -> None:
-        content = memoryview(np.ascontiguousarray(pixels)).cast("B")
+        content = memoryview(np.ascontiguousarray(pixels).data).cast("B")
         written = 0
         while written < len(content):
             offset = index * self._image_bytes + written
