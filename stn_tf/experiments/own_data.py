@@ -12,7 +12,7 @@ from stn_tf.experiments import own_model
 from stn_tf.experiments.hooks import call_hook, is_hook
 from stn_tf.experiments.images_config import ImagesConfig
 from stn_tf.experiments.images_recipe import build_network, choose_network, fine_tuning
-from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
+from stn_tf.interface import InputSpec, ModelInterface, OutputSpec, words
 from stn_tf.recipe import PARTS, Prepared
 from stn_tf.training.error_percent import ErrorPercent
 
@@ -66,18 +66,21 @@ def _call(config: ImagesConfig) -> dict[str, Any]:
         batch_size=config.batch_size,
         seed=config.seed,
     )
+    wrong = ""
     if isinstance(found, tuple | list):
-        found = dict(zip(PARTS, found, strict=False)) if len(found) <= len(PARTS) else None
+        wrong = f"{len(found)} of them" if len(found) > len(PARTS) else ""
+        found = dict(zip(PARTS, found, strict=False))
     elif not isinstance(found, Mapping):
         found = {"train": found}
-    unknown = set(found or {"": None}) - {*PARTS, _CLASSES}
-    if found is None or unknown or "train" not in found:
+    given = {str(name): value for name, value in found.items() if value is not None}
+    wrong = wrong or ", ".join(map(repr, sorted(given.keys() - {*PARTS, _CLASSES})))
+    if wrong or "train" not in given:
         raise ConfigError(
             f"`data` {config.data} must return a mapping of train and, where there are any, "
             f"validation, test and class_names, or up to three datasets in this order, but it has "
-            f"{', '.join(map(repr, sorted(map(str, unknown)))) or 'no train'}."
+            f"{wrong or 'no train'}."
         )
-    return {name: value for name, value in found.items() if value is not None}
+    return given
 
 
 def _interface(
@@ -93,7 +96,7 @@ def _interface(
         if names and outputs[0].shape[1:] != (len(names),):
             raise ConfigError(
                 f"`model` {config.model} must give a number for each of the {len(names)} classes "
-                f"of `data`, but it gives {list(outputs[0].shape)}."
+                f"of `data`, but it gives {words(outputs[0].shape)}."
             )
     return ModelInterface(
         inputs=tuple(_image(spec) for spec in inputs),
@@ -124,7 +127,7 @@ def _of_classifier(
     if len(images.shape) != 4 or None in images.shape[1:] or images.shape[-1] not in (1, 3):
         raise ConfigError(
             f"`data` {config.data} must give images [N, H, W, C] of one size in 0..1 for a model "
-            f"of ours, but it gives {images.shape}. Give a model=package.module:function."
+            f"of ours, but it gives {words(images.shape)}. Give a model=package.module:function."
         )
     height, width, channels = images.shape[1:]
     changes, pretrained = choose_network(config, config.crop_size or (height, width), notes)

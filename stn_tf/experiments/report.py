@@ -30,7 +30,7 @@ class Report:
         chosen_step: The step of the weights that were measured.
         input_wait: The share of the time in which steps waited for data.
         skipped_steps: How many were left out because they were no numbers.
-        test: Loss and metrics on the test images.
+        test: Loss and metrics on the test examples, of tasks without classes.
         device: What computed.
         notes: What was decided, a line each, with the setting that changes it.
     """

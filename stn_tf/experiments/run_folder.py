@@ -10,6 +10,7 @@ report.json      the outcome, once the run is complete
 report.html      the outcome, to be looked at
 """
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -90,6 +91,25 @@ class RunFolder:
                 "folder with --out, or delete it."
             )
 
+    def continued(self, config: FitConfig) -> tuple[FitConfig, tuple[str, ...]]:
+        """Returns settings to go on with: those that are not given are the run's.
+
+        Returns:
+            The settings, and a line that tells which those are, if any are not the usual ones.
+
+        Raises:
+            ConfigError: If the settings of the run cannot be read.
+        """
+        then, given = self.read_config(), config.model_fields_set
+        if type(then) is not type(config):
+            return config, ()
+        kept = {key: value for key, value in then if key not in given}
+        if "epochs" in given:
+            kept.pop("steps", None)  # They follow.
+        changed = [f"{key}={value}" for key, value in kept.items() if value != getattr(config, key)]
+        line = f"Going on with the settings of the run: {', '.join(changed)}."
+        return config.model_copy(update=kept), (line,) if changed else ()
+
     def check_same(self, config: FitConfig) -> None:
         """Raises RunError if the run here was started with other settings."""
         now, then = config.model_dump(), self.read_config().model_dump()
@@ -122,6 +142,15 @@ class RunFolder:
             write_whole(self.network, prepared.interface.model_dump_json(indent=2) + "\n")
             if prepared.write_split is not None and not self.split.exists():
                 prepared.write_split(self.split)
+
+    def remove_unstarted(self) -> None:
+        """Removes what describes the run, if nothing was trained: it can then start anew."""
+        if self.metrics.exists() or self.checkpoints.exists():
+            return
+        for file in (self.config, self.network, self.split):
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Something else is in it.
+            self.path.rmdir()
 
     def read_config(self) -> FitConfig:
         """Returns the settings of the run here.

@@ -75,6 +75,8 @@ def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> 
         if "schedule" in layer:
             settings |= _schedule(layer["schedule"], {**settings, **layer})
         settings |= layer
+        if "epochs" in layer and "steps" not in layer and "steps" in settings:
+            del settings["steps"]  # They follow.
     return build_config(kind, settings)
 
 

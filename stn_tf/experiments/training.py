@@ -23,7 +23,7 @@ from stn_tf.training.config import FitConfig
 from stn_tf.training.files import write_whole, writing
 from stn_tf.training.policy import dtype_policy
 from stn_tf.training.strategy import read_cluster
-from stn_tf.training.validation import batches_of
+from stn_tf.training.validation import batches_of, measure
 
 # So many validation images are shown in TensorBoard at each evaluation.
 _PICTURES = 8
@@ -63,6 +63,9 @@ def train(
     cluster = read_cluster()
     if cluster.is_chief or resume:
         folder.check_free(resume)
+    notes: tuple[str, ...] = ()
+    if resume and folder.config.exists():
+        config, notes = folder.continued(config)
     prepared = recipe_of(config).prepare(config, folder.kept_split() if resume else None)
     config = prepared.config
     if resume and folder.config.exists():
@@ -73,21 +76,26 @@ def train(
                 return report
     if cluster.is_chief:
         folder.create(prepared)
-    result = fit(
-        prepared.build,
-        prepared.train,
-        prepared.parts("validation"),
-        config,
-        loss=prepared.loss,
-        metrics=prepared.metrics,
-        out=folder.path,
-        resume=resume,
-        init=init,
-        progress=progress and cluster.is_chief,
-        title=getattr(config, "name", ""),
-        notes=prepared.notes,
-        on_evaluation=_pictures(prepared) if cluster.is_chief else None,
-    )
+    try:
+        result = fit(
+            prepared.build,
+            prepared.train,
+            prepared.parts("validation"),
+            config,
+            loss=prepared.loss,
+            metrics=prepared.metrics,
+            out=folder.path,
+            resume=resume,
+            init=init,
+            progress=progress and cluster.is_chief,
+            title=getattr(config, "name", ""),
+            notes=(*notes, *prepared.notes),
+            on_evaluation=_pictures(prepared) if cluster.is_chief else None,
+        )
+    except BaseException:
+        if cluster.is_chief and not resume:
+            folder.remove_unstarted()
+        raise
     report, found = _report(config, prepared, result, looks=cluster.is_chief)
     if cluster.is_chief:
         with writing(folder.path, "the report", "Free some space, then use --resume."):
@@ -154,6 +162,10 @@ def _report(
         for part, seen in found.items()
     }
     test = found["test"]
+    figures = None
+    if test is not None and test.confusion is None:
+        data = prepared.parts("test") or ()
+        figures = measure(model, data, loss=prepared.loss, metrics=prepared.metrics)
     report = Report(
         experiment=config.name,
         model=model.name,
@@ -171,6 +183,7 @@ def _report(
         chosen_step=result.chosen_step,
         input_wait=round(result.input_wait, 4),
         skipped_steps=result.skipped_steps,
+        test=figures,
         device=result.notes[0].removeprefix("Device: ").removesuffix("."),
         notes=result.notes[1:],
     )

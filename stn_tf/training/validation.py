@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from stn_tf.errors import DataError
 from stn_tf.sampling.choice import preferred_sampler
+from stn_tf.training.compiled import compiled_with
 from stn_tf.training.objective import Objective
 
 
@@ -62,6 +63,32 @@ class Validation:
         total, single = self._objective.losses(y, predicted, weights, 1.0)
         states = self._objective.update_states(states, y, predicted, weights)
         return tf.shape(tf.nest.flatten(x)[0])[0], tf.stack([total, *single]), states
+
+
+def measure(
+    model: keras.Model, data: Iterable[Any], *, loss: Any = None, metrics: Any = ()
+) -> dict[str, float]:
+    """Returns the mean loss, single losses and metrics of a model on some data.
+
+    Args:
+        model: Any Keras model.
+        data: As `Validation` takes it.
+        loss: As `fit` takes it; None for what the model was compiled with.
+        metrics: As `fit` takes it.
+
+    Raises:
+        ConfigError: If there is no loss, or it does not fit.
+        DataError: If there are no examples.
+    """
+    given: dict[str, Any] = {"loss": loss, "metrics": metrics}
+    if loss is None:
+        given = vars(compiled_with(model)) | ({"metrics": metrics} if metrics else {})
+    objective = Objective(model, **given)
+    for batch in batches_of(data):
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        objective.build(y, model(x, training=False))
+        break
+    return Validation(model, objective, data).figures()
 
 
 def batches_of(data: Any) -> Iterable[Any]:
