@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import Field
+
 from stn_tf.interface import ModelInterface
 from stn_tf.training.config import FitConfig
 
@@ -15,6 +17,24 @@ if TYPE_CHECKING:
     import keras
 
 PARTS = ("train", "validation", "test")
+
+
+class ExperimentConfig(FitConfig):
+    """Settings of an experiment: those of `fit`, and what every recipe has.
+
+    Attributes:
+        recipe: Which recipe reads them.
+        name: Of the experiment.
+        model: What learns; the recipe says which there are.
+        data_dir: Where the data is, if it is anywhere.
+        batch_size: Of all replicas together.
+    """
+
+    recipe: str
+    name: str = "experiment"
+    model: str
+    data_dir: str | None = None
+    batch_size: int = Field(32, ge=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +101,9 @@ class Batches:
 class Recipe(Protocol):
     """Makes a model and data of settings."""
 
-    Config: type[FitConfig]
+    @property
+    def Config(self) -> type[ExperimentConfig]:
+        """The class of its settings."""
 
     def prepare(self, config: Any, split: Path | None = None) -> Prepared:
         """Returns what the settings stand for.

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from stn_tf.interface import Task
-from stn_tf.training.config import FitConfig
+from stn_tf.recipe import ExperimentConfig
 
 
 def _pair(value: Any) -> Any:
@@ -20,7 +20,7 @@ Size = Annotated[
 ]
 
 
-class ImagesConfig(FitConfig):
+class ImagesConfig(ExperimentConfig):
     """What is learned, what learns, and how; what is left open is decided and said.
 
     Attributes:

@@ -7,14 +7,14 @@ from stn_tf.errors import ConfigError
 from stn_tf.experiments.hooks import is_hook
 from stn_tf.experiments.images_config import ImagesConfig
 from stn_tf.experiments.images_recipe import ImagesRecipe
-from stn_tf.training.config import FitConfig
+from stn_tf.recipe import ExperimentConfig
 
 if TYPE_CHECKING:
     from stn_tf.data.augmentation_preview import Preview
 
 
 def preview_images(
-    config: FitConfig, *, images: int = 6, versions: int = 6
+    config: ExperimentConfig, *, images: int = 6, versions: int = 6
 ) -> "tuple[Preview, tuple[str, ...], str]":
     """Returns some training images as evaluation and as training see them.
 

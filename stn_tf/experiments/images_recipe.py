@@ -68,7 +68,7 @@ class ImagesRecipe:
             collection.classes,
             batch_size=config.batch_size,
             seed=config.seed,
-            size=spec.size,
+            size=config.image_size,
             augmentation=augmentation,
             balance=config.balance,
             class_weights=config.class_weights or None,

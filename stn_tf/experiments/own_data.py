@@ -38,7 +38,8 @@ def prepare(config: ImagesConfig) -> Prepared:
         interface = _interface(
             config, names, own_model.build(config, _offered(train, names)), notes
         )
-        loss, metrics, pretrained = None, (), False
+        loss, pretrained = None, False
+        metrics: tuple[Any, ...] = ()
     else:
         config, interface, pretrained = _of_classifier(config, train, names, notes)
         loss, metrics = _loss(config, train, notes), (ErrorPercent(),)

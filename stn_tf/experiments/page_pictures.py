@@ -69,7 +69,7 @@ def _look(view: View, what: str) -> str:
         _image(crop, f"crop {k + 1} of {what}", f"border-color:{colours[k]}")
         for k, crop in enumerate(crops)
     )
-    beside = f'<div class="{"crops many" if len(crops) > 1 else "crops"}">{pictures}</div>'
+    beside = f'<div class="{"crops many" if len(crops) > 2 else "crops"}">{pictures}</div>'
     return f'<div class="look">{_drawing(view, colours, what)}{beside}</div>'
 
 

@@ -2,12 +2,11 @@
 
 from stn_tf.experiments.images_recipe import ImagesRecipe
 from stn_tf.paper.recipe import PaperRecipe
-from stn_tf.recipe import Recipe
-from stn_tf.training.config import FitConfig
+from stn_tf.recipe import ExperimentConfig, Recipe
 
 _RECIPES: tuple[Recipe, ...] = (PaperRecipe(), ImagesRecipe())
 
 
-def recipe_of(config: FitConfig) -> Recipe:
+def recipe_of(config: ExperimentConfig) -> Recipe:
     """Returns the recipe of settings."""
     return next(recipe for recipe in _RECIPES if isinstance(config, recipe.Config))

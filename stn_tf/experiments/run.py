@@ -15,9 +15,8 @@ from stn_tf.experiments.recipes import recipe_of
 from stn_tf.experiments.report import Report
 from stn_tf.experiments.run_folder import RunFolder
 from stn_tf.interface import ModelInterface
-from stn_tf.recipe import PARTS, Prepared
+from stn_tf.recipe import PARTS, ExperimentConfig, Prepared
 from stn_tf.training.checkpoint import load_weights
-from stn_tf.training.config import FitConfig
 from stn_tf.training.policy import dtype_policy
 
 
@@ -42,7 +41,7 @@ class Run:
         self.folder = RunFolder(self.path)
         if not self.path.is_dir():
             raise RunError(f"`{self.path}` is no run folder: there is no such folder.")
-        self.config: FitConfig = self.folder.read_config()
+        self.config: ExperimentConfig = self.folder.read_config()
         if data_dir is not None:
             self.config = self.config.model_copy(update={"data_dir": str(Path(data_dir).resolve())})
         self.interface: ModelInterface = self.folder.read_network()

@@ -20,8 +20,8 @@ from stn_tf.errors import RunError
 from stn_tf.experiments.settings import config_class
 from stn_tf.interface import ModelInterface
 from stn_tf.paper.recipe import classifier_interface
-from stn_tf.recipe import Prepared
-from stn_tf.training.config import FitConfig, build_config, read_toml
+from stn_tf.recipe import ExperimentConfig, Prepared
+from stn_tf.training.config import build_config, read_toml
 from stn_tf.training.files import write_whole, writing
 
 # Settings that may change on resume: they say where a run runs and for how long.
@@ -91,7 +91,7 @@ class RunFolder:
                 "folder with --out, or delete it."
             )
 
-    def continued(self, config: FitConfig) -> tuple[FitConfig, tuple[str, ...]]:
+    def continued(self, config: ExperimentConfig) -> tuple[ExperimentConfig, tuple[str, ...]]:
         """Returns settings to go on with: those that are not given are the run's.
 
         Returns:
@@ -110,7 +110,7 @@ class RunFolder:
         line = f"Going on with the settings of the run: {', '.join(changed)}."
         return config.model_copy(update=kept), (line,) if changed else ()
 
-    def check_same(self, config: FitConfig) -> None:
+    def check_same(self, config: ExperimentConfig) -> None:
         """Raises RunError if the run here was started with other settings."""
         now, then = config.model_dump(), self.read_config().model_dump()
         changed = [
@@ -152,7 +152,7 @@ class RunFolder:
         with contextlib.suppress(OSError):  # Something else is in it.
             self.path.rmdir()
 
-    def read_config(self) -> FitConfig:
+    def read_config(self) -> ExperimentConfig:
         """Returns the settings of the run here.
 
         Raises:

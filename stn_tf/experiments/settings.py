@@ -10,9 +10,8 @@ from stn_tf.experiments import folder
 from stn_tf.experiments.images_config import ImagesConfig
 from stn_tf.paper import digits_experiments, mnist_experiments
 from stn_tf.paper.config import PaperConfig
-from stn_tf.recipe import Experiment
+from stn_tf.recipe import Experiment, ExperimentConfig
 from stn_tf.training.config import (
-    FitConfig,
     build_config,
     check_keys,
     parse_overrides,
@@ -25,14 +24,14 @@ EXPERIMENTS: dict[str, Experiment] = {
     **folder.EXPERIMENTS,
 }
 # By the setting `recipe`.
-_CONFIGS: dict[str, type[FitConfig]] = {"paper": PaperConfig, "images": ImagesConfig}
+_CONFIGS: dict[str, type[ExperimentConfig]] = {"paper": PaperConfig, "images": ImagesConfig}
 # Settings of the paper's recipe alone: a file with one of them is of that recipe.
 _PAPER_KEYS = frozenset(PaperConfig.model_fields) - frozenset(ImagesConfig.model_fields)
 # Where the schedules of settings that name no shipped experiment come from.
 _FAMILIES = {"digits": "digits-rts", "mnist": "mnist-rts"}
 
 
-def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> FitConfig:
+def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """Returns the settings of an experiment.
 
     Later ones win: the experiment's settings, its schedule, the TOML file's keys, the overrides. A
@@ -80,7 +79,7 @@ def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> 
     return build_config(kind, settings)
 
 
-def config_class(settings: Mapping[str, Any]) -> type[FitConfig]:
+def config_class(settings: Mapping[str, Any]) -> type[ExperimentConfig]:
     """Returns the class of settings: by their `recipe`, or by what they set.
 
     Raises:

@@ -159,7 +159,7 @@ class _Reading:
         self.call = tf.function(self._call, autograph=False, reduce_retracing=True)
 
     def _call(self, x: Any) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-        recording = record_transformations() if self._looks else contextlib.nullcontext([])
+        recording: Any = record_transformations() if self._looks else contextlib.nullcontext([])
         with preferred_sampler(), recording as records:
             outputs = self._model(x, training=False)
         self.layers = [record.layer for record in records]

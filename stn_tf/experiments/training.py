@@ -17,9 +17,8 @@ from stn_tf.experiments.run import Run
 from stn_tf.experiments.run_folder import RunFolder
 from stn_tf.experiments.survey import Survey, survey
 from stn_tf.experiments.views import Picture, picture_images
-from stn_tf.recipe import Prepared
+from stn_tf.recipe import ExperimentConfig, Prepared
 from stn_tf.training import FitResult, fit
-from stn_tf.training.config import FitConfig
 from stn_tf.training.files import write_whole, writing
 from stn_tf.training.policy import dtype_policy
 from stn_tf.training.strategy import read_cluster
@@ -30,7 +29,7 @@ _PICTURES = 8
 
 
 def train(
-    config: FitConfig,
+    config: ExperimentConfig,
     out: Path,
     *,
     resume: bool = False,

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stn_tf.training.config import FitConfig
+from stn_tf.recipe import ExperimentConfig
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 
 
-class PaperConfig(FitConfig):
+class PaperConfig(ExperimentConfig):
     """What is learned, what learns, and how.
 
     Attributes:

@@ -34,9 +34,13 @@ def load(data_dir: Path, image_size: tuple[int, int] | None, channels: int | Non
             f"images of it need {needed / 2**30:.1f} GiB of memory, but at most "
             f"{_MOST_BYTES / 2**30:.1f} GiB are allowed. Choose a smaller `image_size`."
         )
-    parts = (collection.train, collection.validation, collection.test)
-    read = [_read(part, image_size, channels) for part in parts]
-    return Source(*read, classes=collection.classes, notes=collection.notes)
+    return Source(
+        train=_read(collection.train, image_size, channels),
+        validation=_read(collection.validation, image_size, channels),
+        test=_read(collection.test, image_size, channels),
+        classes=collection.classes,
+        notes=collection.notes,
+    )
 
 
 def _read(part: Part, size: tuple[int, int], channels: int) -> Examples:
