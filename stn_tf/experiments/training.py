@@ -167,7 +167,7 @@ def _report(
         figures = measure(model, data, loss=prepared.loss, metrics=prepared.metrics)
     report = Report(
         experiment=config.name,
-        model=model.name,
+        model=config.model if config.recipe == "paper" else model.name,
         error_percent=errors["test"],
         validation_error_percent=errors["validation"],
         steps=result.steps,
