@@ -93,7 +93,7 @@ class DecodedImages:
         notes: What was decided, a line each.
 
     Raises:
-        ConfigError: If `cache` is none of these, or its folder cannot be used.
+        ConfigError: If `cache` is none of these, its folder cannot be used, or there is no room.
         ModelError: If image files cannot become the input.
     """
 
@@ -166,6 +166,12 @@ class DecodedImages:
         count, each = len(self), math.prod(self.shape)
         size = f"{count * each / 2**30:.2f} GiB"
         if cache == "memory":
+            if count * each > (free := available_bytes()):
+                raise ConfigError(
+                    f"`cache` is memory, but {count:,} decoded images need {size} and "
+                    f"{free / 2**30:.2f} GiB are free. Choose cache=auto, disk or none, or a "
+                    "smaller image_size."
+                )
             self._kept = InMemory(count, self.shape, count * each)
             self.notes = (f"{count:,} decoded images are kept in memory: {size} (cache=memory).",)
         elif cache == "disk":

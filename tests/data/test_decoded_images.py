@@ -190,5 +190,7 @@ def test_wrong_settings_exception_raised(part: Part) -> None:
         DecodedImages(part, input_spec(), cache="ram")
     with pytest.raises(ConfigError, match="`cache_dir` must name a folder for cache=disk"):
         DecodedImages(part, input_spec(), cache="disk")
+    with pytest.raises(ConfigError, match=r"`cache` is memory, but 13 .* need 3632158\.\d+ GiB"):
+        DecodedImages(part, input_spec(10_000_000, 10_000_000), cache="memory")
     with pytest.raises(ModelError, match="--input-range"):
         DecodedImages(part, input_spec(value_range=None))
