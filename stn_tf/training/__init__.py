@@ -4,6 +4,7 @@
     FitConfig       the settings of it
     FitResult       what came of it
     Interrupted     raised when a signal stopped it, after a checkpoint
+    use_devices     what several workers call first
 
 The names are loaded at first use: settings can be read without importing TensorFlow.
 """
@@ -16,6 +17,7 @@ _PUBLIC = {
     "FitResult": "stn_tf.training.fitting",
     "Interrupted": "stn_tf.training.interrupt",
     "fit": "stn_tf.training.fitting",
+    "use_devices": "stn_tf.training.strategy",
 }
 __all__ = list(_PUBLIC)
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from stn_tf.training.fitting import FitResult as FitResult
     from stn_tf.training.fitting import fit as fit
     from stn_tf.training.interrupt import Interrupted as Interrupted
+    from stn_tf.training.strategy import use_devices as use_devices
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,13 @@
 """What a tf.data.Dataset is made of: whether its order can be repeated, and its place be saved."""
 
 import collections
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-_IGNORE_STATE = 1  # tf.data's ExternalStatePolicy: the graph is only looked at.
+# tf.data's ExternalStatePolicy, of what is written down of a dataset.
+_IGNORE_STATE, _FAIL_ON_STATE = 1, 2
 
 
 def unseeded_operations(dataset: tf.data.Dataset) -> list[str]:
@@ -17,29 +16,34 @@ def unseeded_operations(dataset: tf.data.Dataset) -> list[str]:
     Functions that run Python cannot be looked into.
     """
     try:
-        text = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=tf.data.experimental.to_variant(dataset),
-            external_state_policy=_IGNORE_STATE,
-        ).numpy()
-        graph = tf.compat.v1.GraphDef.FromString(text)
+        text = _graph_text(dataset, _IGNORE_STATE)
     except (tf.errors.OpError, ValueError):
-        return []  # Of captured objects that have no graph.
+        return []  # Of captured objects that cannot be written down.
+    graph = tf.compat.v1.GraphDef.FromString(text)
     bodies = [graph.node, *(function.node_def for function in graph.library.function)]
     found = collections.Counter(name for body in bodies for name in _unseeded(body))
     return [f"{name} ({count} times)" if count > 1 else name for name, count in found.items()]
 
 
 def why_state_is_not_saved(dataset: tf.data.Dataset) -> str | None:
-    """Returns why TensorFlow cannot save the state of the dataset's iterators; None if it can."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            checkpoint = tf.train.Checkpoint(iterator=iter(dataset))
-            checkpoint.write(str(Path(folder) / "iterator"))
-        except tf.errors.OpError as error:
-            # "{{function_node ...}} PyFunc is stateful. [Op:SerializeIterator] name: "
-            reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0]
-            return (reason.splitlines() or ["it cannot be saved"])[0].rstrip(".")
+    """Returns why TensorFlow cannot save the state of the dataset's iterators; None if it can.
+
+    It makes no iterator to try: the orders of `shuffle` are drawn when one is made, from one state
+    of the dataset, so that what comes next would be another.
+    """
+    try:
+        _graph_text(dataset, _FAIL_ON_STATE)
+    except (tf.errors.OpError, ValueError) as error:
+        # "{{...}} Failed to serialize ...: PyFunc is stateful. [Op:DatasetToGraphV2] name: "
+        reason = str(error).partition(" [Op:")[0].rpartition(": ")[2].rpartition("}} ")[2]
+        return (reason.splitlines() or ["it cannot be written down"])[0].rstrip(".")
     return None
+
+
+def _graph_text(dataset: tf.data.Dataset, policy: int) -> bytes:
+    variant = tf.data.experimental.to_variant(dataset)
+    text = tf.raw_ops.DatasetToGraphV2(input_dataset=variant, external_state_policy=policy)
+    return bytes(text.numpy())
 
 
 def _unseeded(nodes: Any) -> Iterator[str]:

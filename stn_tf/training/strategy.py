@@ -2,12 +2,14 @@
 
 Cluster              what `TF_CONFIG` says about this worker
 create_strategy      the tf.distribute strategy of a name
+use_devices          that of settings, before anything else starts TensorFlow
 local_replica_ids    which replicas of the global batch a worker feeds
 agree_on_step        whether all workers start alike
 from_chief           the chief's numbers, on every worker
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -16,6 +18,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from stn_tf.errors import ConfigError, RunError
+from stn_tf.training.config import FitConfig
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
@@ -79,20 +82,44 @@ def create_strategy(name: str, cluster: Cluster) -> tf.distribute.Strategy:
                 f"{_EXAMPLE}."
             )
         try:
-            return tf.distribute.MultiWorkerMirroredStrategy()
+            return _multi_worker(os.environ["TF_CONFIG"])
         except RuntimeError as error:
             raise ConfigError(
                 "`strategy` multi-worker must be created before TensorFlow runs anything, but it "
-                f"has run already in this process ({error}). Train in a fresh process."
+                f"has run already in this process ({error}). In a fresh process, call "
+                "`stn_tf.training.use_devices` before making data, models or metrics."
             ) from None
     # Listing physical devices, unlike logical ones, does not start the runtime.
     gpus = len(tf.config.list_physical_devices("GPU"))
     if name == "mirrored" or (name == "auto" and gpus > 1):
         kind = "GPU" if gpus else "CPU"
-        return tf.distribute.MirroredStrategy(
-            [f"{kind}:{i}" for i in range(len(tf.config.list_logical_devices(kind)))]
-        )
+        count = len(tf.config.list_logical_devices(kind))
+        return _mirrored(tuple(f"{kind}:{i}" for i in range(count)))
     return tf.distribute.get_strategy()
+
+
+def use_devices(config: FitConfig) -> tf.distribute.Strategy:
+    """Returns the strategy that `fit` will use with these settings.
+
+    Several workers must call it before they make data, models or metrics: TensorFlow finds out
+    about other workers only before it computes anything.
+
+    Raises:
+        ConfigError: If the strategy cannot start.
+    """
+    return create_strategy(config.strategy, read_cluster())
+
+
+@functools.cache
+def _multi_worker(tf_config: str) -> tf.distribute.Strategy:
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    # One for a process: a second one numbers its exchanges from the start again, and TensorFlow
+    # 2.21 takes them for those of the first and refuses their shapes.
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def local_replica_ids(context: tf.distribute.InputContext) -> range:
