@@ -18,7 +18,7 @@ from stn_tf.experiments.run_folder import RunFolder
 from stn_tf.experiments.survey import Survey, survey
 from stn_tf.experiments.views import Picture, picture_images
 from stn_tf.recipe import ExperimentConfig, Prepared
-from stn_tf.training import FitResult, fit
+from stn_tf.training import FitResult, fit, use_devices
 from stn_tf.training.files import write_whole, writing
 from stn_tf.training.policy import dtype_policy
 from stn_tf.training.strategy import read_cluster
@@ -65,6 +65,7 @@ def train(
     notes: tuple[str, ...] = ()
     if resume and folder.config.exists():
         config, notes = folder.continued(config)
+    use_devices(config)  # Before data and metrics are made, as several workers must.
     prepared = recipe_of(config).prepare(config, folder.kept_split() if resume else None)
     config = prepared.config
     if resume and folder.config.exists():
