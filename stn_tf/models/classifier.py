@@ -132,7 +132,7 @@ def _checked_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _checked_size(name: str, size: int | Sequence[int]) -> tuple[int, int]:
-    sides = (size, size) if isinstance(size, numbers.Integral) else tuple(size)  # type: ignore[arg-type]
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(sides) != 2 or not all(isinstance(n, numbers.Integral) and n >= 1 for n in sides):
         raise ConfigError(
             f"`{name}` must be height and width in whole pixels, but it is {list(sides)}."

@@ -120,6 +120,8 @@ def _reduce(images: keras.KerasTensor, size: tuple[int, int]) -> keras.KerasTens
     if max(pool) > 1:
         images = keras.layers.AveragePooling2D(pool, name="reduce")(images)
     if images.shape[1:3] != size:
-        # Less than two pixels of the averages to one here: bilinear reading skips none.
-        images = keras.layers.Resizing(*size, name="resize")(images)
+        # Less than two pixels of the averages to one here: bilinear reading skips none. The layer
+        # Resizing (Keras 3.15) would have all layers after it train wherever nobody says whether
+        # they do, as in model(images).
+        images = keras.ops.image.resize(images, size)
     return images
