@@ -58,6 +58,8 @@ class ImagesConfig(ExperimentConfig):
         batch_size: Of all replicas together.
         epochs: How often each image is seen; None for what suits their number.
         steps: Instead of epochs; 0 for these.
+        on_unreadable: What a training image that cannot be decoded leads to: `stop`, or `skip`, which
+            takes another of its class.
         cache: Where decoded images are kept: `auto`, `memory`, `disk` or `none`.
         cache_dir: Of `disk`.
     """
@@ -95,5 +97,6 @@ class ImagesConfig(ExperimentConfig):
     steps: int = Field(0, ge=0)
     evaluate_every: int = Field(0, ge=0)
     warmup_steps: int = Field(-1, ge=-1)
+    on_unreadable: Literal["stop", "skip"] = "stop"
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     cache_dir: str | None = None

@@ -1,7 +1,7 @@
 """Anybody's images and networks for photographs, as a recipe for `fit`."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ class ImagesRecipe:
                 oversample=augmentation.oversample,
                 cache=config.cache,
                 cache_dir=_cache_dir(config, "train"),
+                on_unreadable=config.on_unreadable,
             ),
             collection.train.labels,
             collection.classes,
@@ -291,7 +292,7 @@ class _Parts:
         members = getattr(self._collection, name)
         return Batches(lambda: self._batches(name, members)) if len(members) else None
 
-    def _batches(self, name: str, members: "Part") -> "tf.data.Dataset":
+    def _batches(self, name: str, members: "Part") -> Iterable[Any]:
         from stn_tf import data
 
         decoded = None
@@ -302,6 +303,20 @@ class _Parts:
                 cache=self._config.cache,
                 cache_dir=_cache_dir(self._config, name),
             )
-        return data.evaluation_images(
+        dataset = data.evaluation_images(
             members, self._spec, len(self._collection.classes), self._config.batch_size, decoded
         ).map(self._taught.batch)
+        return _Named(dataset)
+
+
+class _Named:
+    """Batches that name the image which cannot be read."""
+
+    def __init__(self, dataset: "tf.data.Dataset"):
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator[Any]:
+        from stn_tf.data import data_errors
+
+        with data_errors():
+            yield from self._dataset

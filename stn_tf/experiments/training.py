@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from stn_tf.data import data_errors
 from stn_tf.errors import StnError
 from stn_tf.experiments.evaluation import error_percent, reported_split
 from stn_tf.experiments.recipes import recipe_of
@@ -77,21 +78,22 @@ def train(
     if cluster.is_chief:
         folder.create(prepared)
     try:
-        result = fit(
-            prepared.build,
-            prepared.train,
-            prepared.parts("validation"),
-            config,
-            loss=prepared.loss,
-            metrics=prepared.metrics,
-            out=folder.path,
-            resume=resume,
-            init=init,
-            progress=progress and cluster.is_chief,
-            title=getattr(config, "name", ""),
-            notes=(*notes, *prepared.notes),
-            on_evaluation=_pictures(prepared) if cluster.is_chief else None,
-        )
+        with data_errors():
+            result = fit(
+                prepared.build,
+                prepared.train,
+                prepared.parts("validation"),
+                config,
+                loss=prepared.loss,
+                metrics=prepared.metrics,
+                out=folder.path,
+                resume=resume,
+                init=init,
+                progress=progress and cluster.is_chief,
+                title=getattr(config, "name", ""),
+                notes=(*notes, *prepared.notes),
+                on_evaluation=_pictures(prepared) if cluster.is_chief else None,
+            )
     except BaseException:
         if cluster.is_chief and not resume:
             folder.remove_unstarted()

@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -64,7 +65,7 @@ def figure_svg(figure: Figure, name: str) -> str:
         name: Of letters; no other figure of the page has it.
     """
     buffer = io.StringIO()
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "stn-tf"}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "stn-tf"}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # The reader's fonts draw it; matplotlib's only measure.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
