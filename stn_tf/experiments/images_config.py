@@ -58,8 +58,8 @@ class ImagesConfig(ExperimentConfig):
         batch_size: Of all replicas together.
         epochs: How often each image is seen; None for what suits their number.
         steps: Instead of epochs; 0 for these.
-        on_unreadable: What a training image that cannot be decoded leads to: `stop`, or `skip`, which
-            takes another of its class.
+        on_unreadable: What a training image that cannot be decoded leads to: `stop`, or `skip`,
+            which takes another of its class.
         cache: Where decoded images are kept: `auto`, `memory`, `disk` or `none`.
         cache_dir: Of `disk`.
     """
