@@ -57,6 +57,32 @@ def test_parts_share_one_localisation() -> None:
     np.testing.assert_allclose(window, IMAGES[:, 6:, 5:], atol=1e-6)
 
 
+def test_localisation_goes_on_from_features(tmp_path: Path) -> None:
+    images = keras.Input(IMAGES.shape[1:])
+    trunk = keras.layers.Conv2D(5, 3, strides=2, activation="relu", name="trunk")
+    head = keras.Sequential([keras.layers.Conv2D(3, 1), keras.layers.Flatten()])
+    layer = SpatialTransformer(head, "affine", (5, 6), crops=2, return_theta=True)
+    model = keras.Model(images, layer(images, features=trunk(images)))
+    kernel = layer.regression.dense.weights[0]
+    kernel.assign(np.random.default_rng(1).normal(size=kernel.shape) * 0.05)
+    crops, theta = model(IMAGES)
+    assert crops.shape == (6, 2, 5, 6, 2)
+    expected = layer.regression(head(trunk(IMAGES)))
+    np.testing.assert_allclose(theta, expected, atol=1e-6)
+    assert np.abs(theta - stn_tf.identity()).max() > 0.01
+    np.testing.assert_array_equal(layer.theta(IMAGES, features=trunk(IMAGES)), theta)
+    # The trunk is not the localisation's own.
+    assert len(layer.localisation_variables) == 4
+    with record_transformations() as records:
+        model(IMAGES)
+    np.testing.assert_array_equal(records[0].crops, crops)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for output, again in zip(model(IMAGES), loaded(IMAGES), strict=True):
+        np.testing.assert_array_equal(output, again)
+
+
 def test_spatial_transformers_finds_at_any_depth() -> None:
     inner = SpatialTransformer(localisation(), name="inner")
     outer = SpatialTransformer(localisation(), name="outer")
