@@ -209,7 +209,7 @@ class DecodedImages:
                 reason = str(error).splitlines()[0] if str(error) else repr(error)
                 raise DataError(
                     f"The image {self.part.names[index]} cannot be read: {reason}. Replace it by a "
-                    "readable copy, or remove it and train anew."
+                    "readable copy, or leave it out by on_unreadable=skip."
                 ) from None
             if index not in self._skipped:
                 self._skipped.add(index)
