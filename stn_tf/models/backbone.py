@@ -65,15 +65,16 @@ def choose_backbone(
     Raises:
         ConfigError: If there is no such backbone, or no such weights for it.
     """
+    notes: list[str] = []
     is_file = weights not in ("auto", "imagenet", "none")
     if backbone != "auto":
-        name, notes = _named(backbone), []
+        name = _named(backbone)
     elif is_file and Path(weights).suffix != ".pth":
         raise ConfigError(
             f"`backbone` must be named where `weights` is a file, but it is auto for {weights}."
         )
     elif is_file:
-        name, notes = LITE0, []
+        name = LITE0
     else:
         name, notes = _best(weights, image_size)
     if is_file:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.geometry import get_transform
+from stn_tf.geometry import MatrixTransform, get_transform
 
 # The least image, in pixels, that tells where something is.
 LEAST_SIZE = 16
@@ -88,6 +88,7 @@ def initial_theta(transformation: str, count: int, scale: float | None = None) -
     """Returns the theta `[count, *theta]`, float32, of each tile."""
     matrices = [[[s, 0, tx], [0, s, ty], [0, 0, 1]] for s, tx, ty in tiles(count, scale)]
     transform = get_transform(transformation)
+    assert isinstance(transform, MatrixTransform)
     theta: np.ndarray = transform.from_matrix(tf.constant(matrices, tf.float32)).numpy()
     return theta
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from stn_tf.layers import SpatialTransformer
+from stn_tf.layers.constraints import Constraint
 from stn_tf.models.localisation import (
     initial_theta,
     localisation_head,
@@ -88,13 +89,15 @@ def _crops(
         own = new_backbone("localisation_backbone")(_reduce(whole, looks.size))
         head = localisation_head(name="head")
         localisation = keras.Model(whole, head(own), name="localisation")
-    fixed = looks.scale is not None and looks.transformation == "attention"
+    fixed: dict[str, Constraint] = {}
+    if looks.scale is not None and looks.transformation == "attention":
+        fixed["scale"] = looks.scale
     start = initial_theta(looks.transformation, looks.count, looks.scale)
     transformer = SpatialTransformer(
         localisation,
         looks.transformation,
         looks.size,
-        constraints={"scale": looks.scale} if fixed else None,
+        constraints=fixed,
         initial_theta=start if looks.count > 1 else start[0],
         crops=looks.count if looks.count > 1 else None,
         name="spatial_transformer",

@@ -21,7 +21,10 @@ from stn_tf.errors import ModelError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
-_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "FloatStorage": np.dtype("<f4"),
+    "LongStorage": np.dtype("<i8"),
+}
 # Of pickle's operations, those that plain values, collections and references are written with.
 _OPERATIONS = frozenset([
     "PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
@@ -92,7 +95,7 @@ def _load(file: io.BytesIO, sizes: dict[str, tuple[str, int]]) -> Any:
         if operation.name not in _OPERATIONS:
             raise ModelError(f"it uses pickle's {operation.name}, which no tensor needs.")
         # What is put is counted from zero; a greater number would ask for as much memory.
-        if operation.name.endswith("BINPUT") and argument > count:
+        if operation.name.endswith("BINPUT") and (argument or 0) > count:
             raise ModelError(f"it puts value {argument} after {count} operations.")
     file.seek(start)
     return _TensorUnpickler(file, sizes).load()

@@ -37,7 +37,7 @@ class _Storage:
         self.reference = reference
 
 
-class _Writer(pickle._Pickler):  # type: ignore[name-defined]
+class _Writer(pickle._Pickler):
     """Python's own pickler, so that it can write names that do not exist here."""
 
     def persistent_id(self, value: Any) -> Any:
