@@ -2,18 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from stn_tf.errors import DataError
 from stn_tf.experiments.class_answers import classifies
-from stn_tf.experiments.survey import Survey, survey
+from stn_tf.experiments.survey import NOTHING, Survey, survey
 from stn_tf.recipe import Prepared
-from stn_tf.sampling.choice import preferred_sampler
 
 if TYPE_CHECKING:
     from stn_tf.experiments.run import Run
@@ -96,7 +92,7 @@ def evaluate(run: "Run", split: str = "test") -> Evaluation:
     if not classifies(run.interface):
         raise DataError(
             f"`{run.path}` has no classes to evaluate: its task is {run.interface.task}. Its "
-            "figures are in report.json."
+            "figures are in report.json and report.html."
         )
     found = survey_run(run, split)
     assert found.confusion is not None
@@ -108,13 +104,17 @@ def survey_run(run: "Run", split: str | None = None) -> Survey:
 
     Args:
         run: A run with a checkpoint.
-        split: `train`, `validation` or `test`; None for the part that is reported on.
+        split: `train`, `validation` or `test`; None for the part that is reported on, of which
+            there may be none.
 
     Raises:
         RunError: If the run has no checkpoint.
         DataError: If its data cannot be read, or has no such part.
     """
-    split = split or reported_split(run.prepared)
+    if split is None:
+        split = reported_split(run.prepared)
+        if run.prepared.parts(split) is None:
+            return NOTHING
     return survey(
         run.load_model(),
         run.dataset(split),
@@ -127,28 +127,6 @@ def survey_run(run: "Run", split: str | None = None) -> Survey:
 def reported_split(prepared: Prepared) -> str:
     """Returns `test`, or `validation` where the data has no test images."""
     return "validation" if prepared.parts("test") is None else "test"
-
-
-def predictor(model: keras.Model) -> Callable[[Any], Any]:
-    """Returns the model as a function of batches of any size, traced once for each shape."""
-
-    @tf.function(reduce_retracing=True)
-    def predict(inputs: Any) -> Any:
-        with preferred_sampler():
-            return model(inputs, training=False)
-
-    return predict
-
-
-def confusion(predict: Callable[[Any], Any], dataset: Iterable[Any], classes: int) -> np.ndarray:
-    """Returns `[classes, classes]` counts: row the true class, column the predicted one."""
-    from stn_tf.experiments.run import class_indices
-
-    counts = np.zeros((classes, classes), np.int64)
-    for images, labels, *_ in dataset:
-        scores = np.asarray(predict(images))
-        np.add.at(counts, (class_indices(np.asarray(labels)), scores.argmax(axis=-1)), 1)
-    return counts
 
 
 def error_percent(counts: np.ndarray) -> float:

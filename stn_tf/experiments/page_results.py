@@ -40,7 +40,9 @@ def headline(
             f"{_INTERVAL} Always saying the commonest class would be wrong for "
             f"{100 * (1 - commonest / images):.1f} %."
         )
-    if found.split != "test":
+    if not found.images:
+        lines.append("The data has neither test nor validation images: nothing was measured.")
+    elif found.split != "test":
         lines.append(
             f"The data has no test images: the figures are those of the {found.split} images, by "
             "which the weights were chosen, and flatter the model."
@@ -127,7 +129,10 @@ def confusion(found: Survey, classes: Sequence[str]) -> str:
     figure = ""
     if len(classes) <= _MOST_IN_PICTURE:
         picture = plots.confusion_figure(counts, [_printable(name) for name in classes])
-        figure = f'<div class="wide">{plots.figure_svg(picture, "confusion")}</div>'
+        # So that numbers and names can be read on a small screen, where it is moved about.
+        least = f"--least:{max(30, 1.3 * len(classes)):.0f}rem"
+        drawn = plots.figure_svg(picture, "confusion")
+        figure = f'<div class="wide" style="{least}">{drawn}</div>'
     pairs = _confused_pairs(counts, _MOST_PAIRS[bool(figure)])
     rows: list[tuple[Cell, ...]] = [
         (classes[i], classes[j], int(counts[i, j]), Share(100 * counts[i, j] / counts[i].sum()))

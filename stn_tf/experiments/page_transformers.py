@@ -17,6 +17,8 @@ _CONVENTION = (
 )
 # More parameters than this are one picture.
 _MOST_SINGLE = 9
+# Of fewer images, theta may be alike by chance.
+_ENOUGH = 10
 
 
 def transformers(found: Survey, classes: Sequence[str]) -> str:
@@ -73,7 +75,7 @@ def _transformer(transformer: TransformerSurvey, number: int, count: int) -> str
             for k in range(min(crops, len(SERIES)))
         )
         lines.append(f'<p class="marks">{marks}</p>')
-    if hardly_varies(parts):
+    if len(transformer.thetas) >= _ENOUGH and hardly_varies(parts):
         lines.append(paragraph("It does nearly the same to every image.", "notice"))
     name = f"theta{'abcdefghijklmnopqrstuvwxyz'[number % 26]}"
     figures = [

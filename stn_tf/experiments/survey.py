@@ -75,6 +75,10 @@ class Survey:
     transformers: tuple[TransformerSurvey, ...] = ()
 
 
+# Where the data has nothing to look at.
+NOTHING = Survey("test", 0, None)
+
+
 def survey(
     model: keras.Model,
     data: Iterable[Any],

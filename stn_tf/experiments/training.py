@@ -16,7 +16,7 @@ from stn_tf.experiments.recipes import recipe_of
 from stn_tf.experiments.report import Report, versions, weights_sha256
 from stn_tf.experiments.run import Run
 from stn_tf.experiments.run_folder import RunFolder
-from stn_tf.experiments.survey import Survey, survey
+from stn_tf.experiments.survey import NOTHING, Survey, survey
 from stn_tf.experiments.views import Picture, picture_images
 from stn_tf.recipe import ExperimentConfig, Prepared
 from stn_tf.training import FitResult, fit, use_devices
@@ -102,8 +102,7 @@ def train(
     if cluster.is_chief:
         with writing(folder.path, "the report", "Free some space, then use --resume."):
             write_whole(folder.report, report.to_json())
-        if found is not None:
-            _write_page(folder, found)
+        _write_page(folder, found)
     return report
 
 
@@ -150,7 +149,7 @@ def _write_page(folder: RunFolder, found: Survey) -> None:
 
 def _report(
     config: Any, prepared: Prepared, result: FitResult, *, looks: bool
-) -> tuple[Report, Survey | None]:
+) -> tuple[Report, Survey]:
     """Returns the outcome, and what was found on the images that it is of."""
     model = result.model
     if config.mixed_precision != "none":
@@ -189,7 +188,7 @@ def _report(
         device=result.notes[0].removeprefix("Device: ").removesuffix("."),
         notes=result.notes[1:],
     )
-    return report, test or found["validation"]
+    return report, test or found["validation"] or NOTHING
 
 
 def _survey(model: keras.Model, prepared: Prepared, part: str, looks: bool) -> Survey | None:

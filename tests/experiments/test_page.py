@@ -16,7 +16,7 @@ from stn_tf.experiments.examples import Example
 from stn_tf.experiments.page import page, write_page
 from stn_tf.experiments.page_html import escaped, picture_source
 from stn_tf.experiments.page_results import duration, read_metrics
-from stn_tf.experiments.survey import Survey
+from stn_tf.experiments.survey import NOTHING, Survey
 from stn_tf.experiments.views import Picture
 
 _VOID = {"meta", "link", "img", "br", "image", "path", "use"}
@@ -195,6 +195,13 @@ def test_validation_images_stand_in_where_there_are_no_test_images(copied):
     assert "The data has no test images" in read.text
     assert "validation error 0.00 %" in read.text
     assert "No image was taken for another class." in read.text
+
+
+def test_data_without_images_to_measure_on(copied):
+    read = _Reader(page(Run(copied), NOTHING))
+    assert "nothing was measured" in read.text
+    assert {"curves", "commands", "settings"} <= set(read.ids)
+    assert "confusion" not in read.ids
 
 
 def test_an_unfinished_run_has_a_page(copied):
