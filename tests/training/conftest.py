@@ -1,99 +1,146 @@
-"""Runs that several tests share, and processes that train."""
+"""Real digits of 8 x 8 pixels, small models for them, and data as a function of the step."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
+from sklearn.datasets import load_digits
 
-from stn_tf.experiments import load_experiment
-from stn_tf.experiments import Run, train
+from stn_tf.layers import SpatialTransformer
+from stn_tf.training import FitConfig
 
-# Small enough for a few seconds, and real: digits, distorted, and a network that straightens them.
-TINY = (
-    "steps=60",
-    "batch_size=16",
-    "learning_rate=0.001",
-    "log_every=1",
-    "evaluate_every=30",
-    "checkpoint_every=10",
-    "warmup_steps=0",
-)
+BATCH = 16
+
+
+class Digits:
+    """Training and validation digits."""
+
+    def __init__(self):
+        found = load_digits()
+        images = (found.images / 16.0).astype(np.float32)[..., None]
+        labels = found.target.astype(np.int32)
+        self.x, self.y = images[:1500], labels[:1500]
+        self.validation_x, self.validation_y = images[1500:], labels[1500:]
+
+    @property
+    def validation(self) -> tf.data.Dataset:
+        """Batches of 100; the last has 97."""
+        pair = (self.validation_x, self.validation_y)
+        return tf.data.Dataset.from_tensor_slices(pair).batch(100)
+
+    def dataset(self, *, seed: int | None = 3, batch: int = BATCH) -> tf.data.Dataset:
+        """Shuffled batches; the last of the 1,500 is smaller."""
+        return tf.data.Dataset.from_tensor_slices((self.x, self.y)).shuffle(500, seed).batch(batch)
+
+    def by_step(self, batch: int = BATCH) -> "ByStep":
+        return ByStep(self.x, self.y, batch)
+
+    def numpy_batch(self, step: int, batch: int = BATCH) -> tuple[np.ndarray, np.ndarray]:
+        """The batch that `by_step` gives at a step, counted from 0."""
+        at = (step * batch + np.arange(batch)) * 7 % len(self.x)
+        return self.x[at], self.y[at]
+
+
+class ByStep:
+    """Every seventh digit, again and again."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray, batch: int):
+        self._x, self._y, self._batch = x, y, batch
+
+    def batches(
+        self, start_step: int, *, replicas: int = 1, replica_ids: Sequence[int] = (0,)
+    ) -> tf.data.Dataset:
+        count, own = len(replica_ids), self._batch // replicas
+        ids = tf.constant(list(replica_ids), tf.int64)
+
+        def batch(element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            start = element // count * self._batch + tf.gather(ids, element % count) * own
+            at = (start + tf.range(own, dtype=tf.int64)) * 7 % len(self._x)
+            return tf.gather(self._x, at), tf.gather(self._y, at)
+
+        return tf.data.Dataset.range(start_step * count, 10**9).map(batch)
 
 
 @pytest.fixture(scope="session")
-def tiny_settings() -> tuple[str, ...]:
-    return TINY
+def digits() -> Digits:
+    return Digits()
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run, trained in this process."""
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    # Deterministic operations cannot be switched off again, and other tests share the process.
-    config = load_experiment("digits-r", [*TINY, "model=st-fcn-affine", "deterministic=false"])
-    train(config, out, progress=False)
-    return Run(out)
+def config() -> Callable[..., FitConfig]:
+    """Makes settings of few steps; without what cannot be switched off in this process again."""
+
+    def make(**settings) -> FitConfig:
+        few = {
+            "steps": 6,
+            "learning_rate": 0.01,
+            "log_every": 1,
+            "checkpoint_every": 3,
+            "evaluate_every": 3,
+            "checkpoint_minutes": 0.0,
+            "deterministic": False,
+            "strategy": "one",
+        }
+        return FitConfig(**{**few, **settings})
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def stn_tf_process(root: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts `stn-tf` with some arguments in a process of its own."""
+def loss() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stn_tf.cli.main", *map(str, arguments)],
-            cwd=root,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+
+@pytest.fixture(scope="session")
+def linear() -> Callable[[], keras.Model]:
+    """Makes the smallest network there is."""
+
+    def make() -> keras.Model:
+        layers = [keras.layers.Flatten(), keras.layers.Dense(10, name="logits")]
+        return keras.Sequential([keras.Input((8, 8, 1)), *layers])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def network() -> Callable[[], keras.Model]:
+    """Makes one with all that has a state: a transformer, batch normalisation, dropout."""
+
+    def make() -> keras.Model:
+        localisation = keras.Sequential(
+            [keras.layers.Flatten(), keras.layers.Dense(8)], name="localisation"
         )
-        started.append(process)
-        return process
+        images = keras.Input((8, 8, 1))
+        x = SpatialTransformer(localisation, "affine", (8, 8), name="look")(images)
+        x = keras.layers.Conv2D(6, 3, use_bias=False, name="conv")(x)
+        x = keras.layers.BatchNormalization(momentum=0.9, name="norm")(x)
+        x = keras.layers.Flatten()(keras.layers.ReLU()(x))
+        x = keras.layers.Dropout(0.2)(x)
+        return keras.Model(images, keras.layers.Dense(10, name="logits")(x))
 
-    started: list[subprocess.Popen[str]] = []
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-
-
-@pytest.fixture(scope="session")
-def finish() -> Callable[[subprocess.Popen[str]], tuple[int, str, str]]:
-    """Waits for a process; returns its exit code, stdout and the last line of stderr."""
-
-    def wait(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-        try:
-            stdout, stderr = process.communicate(timeout=240)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        return process.returncode, stdout, (stderr.splitlines() or [""])[-1]
-
-    return wait
+    return make
 
 
 @pytest.fixture(scope="session")
-def tiny_arguments() -> list[Any]:
-    """`stn-tf train` of a deterministic tiny run, but for `--out`."""
-    settings = [word for setting in TINY for word in ("--set", setting)]
-    return ["train", "digits-rts", *settings, "--json"]
+def run_script(root: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs Python in a process of its own, as what cannot be undone must be."""
 
+    def run(script: str, *arguments: object, check: bool = True, **environment: str):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root), **environment},
+            text=True,
+            timeout=240,
+            capture_output=True,
+        )
+        assert not check or done.returncode == 0, done.stderr[-3000:]
+        return done
 
-@pytest.fixture(scope="session")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_arguments: list[Any],
-    stn_tf_process: Callable[..., subprocess.Popen[str]],
-    finish: Callable[[subprocess.Popen[str]], tuple[int, str, str]],
-) -> Path:
-    """The run that `tiny_arguments` gives when nothing happens to it."""
-    out = tmp_path_factory.mktemp("runs") / "undisturbed"
-    code, _, error = finish(stn_tf_process(*tiny_arguments, "--out", out))
-    assert code == 0, error
-    return out
+    return run
