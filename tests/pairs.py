@@ -11,18 +11,19 @@ from typing import Any
 import pytest
 
 
-def covering(rows: Sequence[tuple]) -> list[int]:
+def covering(rows: Sequence[tuple], together: int = 2) -> list[int]:
     """Returns which rows together hold every pair of values that any row holds.
 
     Args:
         rows: Combinations, of equal length, of values that can be hashed. Not every combination of
             their values needs to be there.
+        together: How many values a pair has; 1 where another test holds their pairs.
 
     Returns:
         Ascending indices. Greedy: the next row is the one that adds most pairs, the earliest of
         equals, which is within a few rows of the fewest there can be.
     """
-    pairs = [set(itertools.combinations(enumerate(row), min(2, len(row)))) for row in rows]
+    pairs = [set(itertools.combinations(enumerate(row), min(together, len(row)))) for row in rows]
     missing = set().union(*pairs)
     chosen = []
     while missing:
@@ -32,24 +33,35 @@ def covering(rows: Sequence[tuple]) -> list[int]:
     return sorted(chosen)
 
 
-def parameters(values: Sequence[Any], row: Callable[[Any], tuple] = tuple) -> list[Any]:
+def parameters(
+    values: Sequence[Any], row: Callable[[Any], tuple] = tuple, together: int = 2
+) -> list[Any]:
     """Returns the arguments of `pytest.mark.parametrize` for a product.
 
     Args:
-        values: The whole product, a value a test.
+        values: The whole product: the argument of a test each, or a plain tuple of them.
         row: What was chosen in a value, a choice an axis.
+        together: As for `covering`.
     """
-    rows = [row(value) for value in values]
-    kept = set(covering(rows))
+    kept = set(covering([row(value) for value in values], together))
     return [
         pytest.param(
-            *(value if isinstance(value, tuple) else (value,)),
+            *(value if type(value) is tuple else (value,)),
             marks=[] if index in kept else [pytest.mark.full],
         )
         for index, value in enumerate(values)
     ]
 
 
-def every_pair(**axes: Sequence[Any]) -> Any:
-    """Parametrises a test by the product of all axes, by the names of its arguments."""
-    return pytest.mark.parametrize(tuple(axes), parameters([*itertools.product(*axes.values())]))
+def every_pair(
+    together: int = 2, indirect: Sequence[str] = (), **axes: Sequence[Any]
+) -> pytest.MarkDecorator:
+    """Parametrises a test by the product of all axes, by the names of its arguments.
+
+    Args:
+        together: As for `covering`.
+        indirect: The axes that are fixtures, which find their value in `request.param`.
+        axes: The values of each argument.
+    """
+    values = parameters([*itertools.product(*axes.values())], together=together)
+    return pytest.mark.parametrize(tuple(axes), values, indirect=list(indirect))

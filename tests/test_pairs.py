@@ -29,7 +29,8 @@ def test_covering_preset() -> None:
     # No fewer can hold every pair of the two longest axes.
     assert len(rows) == 108
     assert 18 <= len(covering(rows)) <= 20
-    assert covering([("a", 1)]) == [0]
+    assert len(covering(rows, together=1)) == 6
+    assert covering([("a", 1)]) == covering([("a",)]) == [0]
     assert covering([]) == []
 
 

@@ -10,8 +10,10 @@ import stn_tf
 from stn_tf.export import OnnxOptions, onnx_form
 from stn_tf.export.onnx_file import convert
 from stn_tf.export.onnx_runtimes import onnx_runtime
+from tests.pairs import every_pair
 
-every_form = pytest.mark.parametrize("form", ["dual", "standard", "custom"])
+FORMS = ("dual", "standard", "custom")
+every_form = pytest.mark.parametrize("form", FORMS)
 
 
 def _compare(
@@ -53,9 +55,7 @@ def test_equal_samplers_share_a_node(form):
     _compare(function, form, 1)
 
 
-@every_form
-@pytest.mark.parametrize("opset", [18, 20])
-@pytest.mark.parametrize("sign", [1, -1])
+@every_pair(form=FORMS, opset=[18, 20], sign=[1, -1])
 def test_a_sampler_in_each_branch(sign, opset, form):
     def function(images: tf.Tensor, grid: tf.Tensor) -> list[tf.Tensor]:
         positive = tf.reduce_sum(images) > 0

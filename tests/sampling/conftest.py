@@ -1,13 +1,17 @@
-"""Runs every test of this folder with either sampler."""
+"""Runs every test of this folder with either sampler.
+
+A test of a product takes it as one more axis, with `every_pair_with_samplers`.
+"""
 
 from collections.abc import Iterator
 
 import pytest
 
 from stn_tf import native, native_sampler
+from tests.sampling.samplers import SAMPLERS
 
 
-@pytest.fixture(scope="module", autouse=True, params=["default", "portable"])
+@pytest.fixture(scope="module", autouse=True, params=SAMPLERS)
 def sampler(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "default":
         if not native.is_available():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import stn_tf
 from stn_tf.sampling.grid_sample import IMPLEMENTS, KERNELS, PADDINGS
 from tests import reference
+from tests.sampling.samplers import SAMPLERS, every_pair_with_samplers
 
 COMBINATIONS = list(itertools.product(KERNELS, PADDINGS, [False, True]))
 
@@ -88,8 +89,12 @@ def test_grid_sample_nearest_rounds_half_to_even() -> None:
     np.testing.assert_array_equal(np.ravel(sampled), [0, 2, 2, 4, 4])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e30, 3.4e38])
-@pytest.mark.parametrize(("kernel", "padding", "align_corners"), COMBINATIONS)
+@every_pair_with_samplers(
+    kernel=KERNELS,
+    padding=PADDINGS,
+    align_corners=[False, True],
+    value=[np.nan, np.inf, -np.inf, 1e30, -1e30, 3.4e38],
+)
 def test_grid_sample_reads_no_point_as_outside(
     kernel: str, padding: str, align_corners: bool, value: float
 ) -> None:
@@ -143,10 +148,23 @@ def test_grid_sample_half_precision(kernel: str, dtype: tf.DType, rng: np.random
     np.testing.assert_allclose(tf.cast(sampled, tf.float64), expected, rtol=step, atol=1e-5)
 
 
-@pytest.mark.parametrize("kernel", ["bilinear", "bicubic"])
-def test_grid_sample_second_derivative(kernel: str, rng: np.random.Generator) -> None:
+# In graphs both samplers are the portable one, and tracing bicubic slopes of slopes takes a while.
+@pytest.mark.parametrize(
+    ("sampler", "kernel", "in_graph"),
+    [
+        *itertools.product(SAMPLERS, ["bilinear", "bicubic"], [False]),
+        ("default", "bilinear", True),
+        pytest.param("portable", "bilinear", True, marks=pytest.mark.full),
+        pytest.param("default", "bicubic", True, marks=pytest.mark.full),
+        pytest.param("portable", "bicubic", True, marks=pytest.mark.full),
+    ],
+    indirect=["sampler"],
+)
+def test_grid_sample_second_derivative(
+    kernel: str, in_graph: bool, rng: np.random.Generator
+) -> None:
     images = tf.constant(rng.normal(size=(1, 5, 5, 1)))
-    grid = tf.constant(rng.uniform(-0.7, 0.7, (1, 2, 2, 2)))
+    grid = tf.constant(rng.uniform(-0.7, 0.7, (1, 1, 2, 2)))
 
     def slope(grid: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -154,14 +172,13 @@ def test_grid_sample_second_derivative(kernel: str, rng: np.random.Generator) ->
             total = tf.reduce_sum(stn_tf.grid_sample(images, grid, kernel=kernel) ** 2)
         return tape.gradient(total, grid)
 
-    for function in (slope, tf.function(slope)):
-        computed, numeric = tf.test.compute_gradient(function, [grid], delta=1e-5)
-        assert np.abs(numeric[0]).max() > 1.0
-        np.testing.assert_allclose(computed[0], numeric[0], rtol=1e-4, atol=1e-4)
+    function = tf.function(slope) if in_graph else slope
+    computed, numeric = tf.test.compute_gradient(function, [grid], delta=1e-5)
+    assert np.abs(numeric[0]).max() > 1.0
+    np.testing.assert_allclose(computed[0], numeric[0], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_pair_with_samplers(kernel=KERNELS, jit_compile=[False, True])
 def test_grid_sample_gradients_in_graphs(
     kernel: str, jit_compile: bool, rng: np.random.Generator
 ) -> None:

@@ -1,18 +1,18 @@
 """Gradients of images in half precision are sums in float32, rounded once."""
 
 import numpy as np
-import pytest
 import tensorflow as tf
 
 import stn_tf
 from stn_tf.sampling.grid_sample import KERNELS
+from tests.sampling.samplers import every_pair_with_samplers
 
 POINTS = 3000  # A bfloat16 that counts them stops at 256, a float16 at 2048.
 
 
-@pytest.mark.parametrize("jit_compile", [None, False, True])
-@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
-@pytest.mark.parametrize("kernel", KERNELS)
+@every_pair_with_samplers(
+    kernel=KERNELS, dtype=[tf.bfloat16, tf.float16], jit_compile=[None, False, True]
+)
 def test_many_points_read_one_pixel(
     kernel: str, dtype: tf.DType, jit_compile: bool | None, rng: np.random.Generator
 ) -> None:

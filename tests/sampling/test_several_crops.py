@@ -11,6 +11,7 @@ import stn_tf
 from stn_tf.geometry import TRANSFORMS, get_transform
 from stn_tf.layers import SpatialTransformer, Warp
 from tests import reference
+from tests.sampling.samplers import every_pair_with_samplers
 
 COUNT, CROPS = 2, 3
 
@@ -30,8 +31,7 @@ def expected_crops(images: np.ndarray, theta: np.ndarray, size: tuple, transform
     return np.stack(crops, axis=1)
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("mode", ["eager", "graph", "unknown", "xla"])
+@every_pair_with_samplers(transform=[*TRANSFORMS], mode=["eager", "graph", "unknown", "xla"])
 def test_warp(transform: str, mode: str, rng: np.random.Generator) -> None:
     images, theta, size = arguments(transform, rng)
 
