@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stn_tf.data.collection import Collection
+from stn_tf.data.collection import Collection, check_classes
 from stn_tf.data.listing import Listing, left_out, listed
 from stn_tf.data.split import PARTS
 from stn_tf.errors import DataError
@@ -50,7 +50,8 @@ def read_split(collection: Collection, path: Path | str) -> Collection:
         path: What `write_split` wrote.
 
     Raises:
-        DataError: If images are no longer there or of another class, or the file is no split.
+        DataError: If images are no longer there or of another class, there are other classes, or
+            the file is no split.
     """
     listing, root, path = collection.listing, collection.root, Path(path)
     names, parts, labels, classes = _parsed(path)
@@ -71,6 +72,8 @@ def read_split(collection: Collection, path: Path | str) -> Collection:
             f"{len(moved):,} images of the run are of another class in {root} now: "
             f"{listed(moved)}. Put them back, or start a new run."
         )
+    if set(listing.classes) != set(classes.values()):
+        check_classes(collection, [classes[label] for label in range(len(classes))])
     new = sorted(places.keys() - set(names))
     chosen = dataclasses.replace(
         listing.take(order),

@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from stn_tf.experiments import Run, load_experiment, train
+from tests.experiments.kill_many import some_birds
 
 # Small enough for a few seconds, and real: digits, distorted, and a network that straightens them.
 TINY = (
@@ -23,6 +24,15 @@ TINY = (
     "evaluate_every=30",
     "checkpoint_every=10",
     "warmup_steps=0",
+)
+# Shorter still, in processes that are stopped and killed.
+STOPPED = (
+    "steps=36",
+    "batch_size=16",
+    "model=st-fcn-affine",
+    "log_every=1",
+    "evaluate_every=12",
+    "checkpoint_every=6",
 )
 # Photographs in few pixels, through all of the machinery. In this process, so without
 # deterministic operations, which cannot be switched off again for other tests.
@@ -35,6 +45,12 @@ BIRDS = (
     "log_every=1",
     "deterministic=false",
 )
+
+
+@pytest.fixture
+def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the page at the end of a run, which takes as long as a tiny training."""
+    monkeypatch.setattr("stn_tf.experiments.training._write_page", lambda folder, found: None)
 
 
 @pytest.fixture(scope="session")
@@ -55,15 +71,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def birds(tmp_path_factory: pytest.TempPathFactory, cub_dir: Path) -> Path:
     """Three classes of photographs in `train/` and `val/`, at most 48 pixels wide and high."""
-    root = tmp_path_factory.mktemp("data") / "birds"
-    for folder in sorted((cub_dir / "images").iterdir())[:3]:
-        for number, path in enumerate(sorted(folder.iterdir())[:12]):
-            copy = root / ("train" if number < 8 else "val") / folder.name / path.name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with Image.open(path) as image:
-                image.thumbnail((48, 48))
-                image.save(copy, quality=90)
-    return root
+    return some_birds(tmp_path_factory.mktemp("data") / "birds")
 
 
 @pytest.fixture(scope="session")
@@ -133,9 +141,9 @@ def finish() -> Callable[[subprocess.Popen[str]], tuple[int, str, str]]:
 
 @pytest.fixture(scope="session")
 def tiny_arguments() -> list[Any]:
-    """`stn-tf train` of a deterministic tiny run, but for `--out`."""
-    settings = [word for setting in TINY for word in ("--set", setting)]
-    return ["train", "digits-rts", *settings, "--json"]
+    """`stn-tf train` of a deterministic run, but for `--out`."""
+    settings = [word for setting in STOPPED for word in ("--set", setting)]
+    return ["train", "digits-r", *settings, "--json"]
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from stn_tf.experiments.recipes import recipe_of
 from stn_tf.recipe import Prepared
 from tests.experiments import own_functions
 
+pytestmark = pytest.mark.usefixtures("without_page")
+
 OWN = "tests.experiments.own_functions"
 NAMES = ("null", "one", "two", "three")
 

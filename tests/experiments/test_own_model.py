@@ -15,6 +15,8 @@ from stn_tf.experiments.recipes import recipe_of
 from stn_tf.interface import InputSpec, ModelInterface
 from stn_tf.recipe import Prepared
 
+pytestmark = pytest.mark.usefixtures("without_page")
+
 OWN = "tests.experiments.own_functions"
 
 
