@@ -68,6 +68,11 @@ def subclassed(input_shape: tuple[int, ...], classes: int) -> keras.Model:
     return model
 
 
+def named_layers(input_shape: tuple[int, ...], classes: int) -> keras.Model:
+    hidden = keras.layers.Dense(6, activation="relu", name="hidden")
+    return _flat(input_shape, hidden, keras.layers.Dense(classes, name="head"))
+
+
 def of_24_pixels(classes: int) -> keras.Model:
     return linear((24, 24, 3), classes)
 
