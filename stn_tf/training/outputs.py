@@ -17,8 +17,10 @@ def named_outputs(model: keras.Model, predicted: Any) -> dict[str, Any]:
         if len(names) != len(predicted) or len(set(names)) < len(names):
             names = [f"output_{i}" for i in range(len(predicted))]
         return dict(zip(names, predicted, strict=True))
-    names = getattr(model, "output_names", None) or ["output"]
-    return {names[0]: predicted}
+    names = getattr(model, "output_names", None) or []
+    if not names and isinstance(model, keras.Sequential):
+        names = [model.layers[-1].name]
+    return {names[0] if names else "output": predicted}
 
 
 def by_output(given: Any, names: Sequence[str], setting: str) -> dict[str, Any]:

@@ -110,21 +110,27 @@ def linear() -> Callable[[], keras.Model]:
 
 @pytest.fixture(scope="session")
 def network() -> Callable[[], keras.Model]:
-    """Makes one with all that has a state: a transformer, batch normalisation, dropout."""
+    """Makes one with all that has a state: batch normalisation and dropout."""
+    return lambda: _network(looks=False)
 
-    def make() -> keras.Model:
-        localisation = keras.Sequential(
-            [keras.layers.Flatten(), keras.layers.Dense(8)], name="localisation"
-        )
-        images = keras.Input((8, 8, 1))
-        x = SpatialTransformer(localisation, "affine", (8, 8), name="look")(images)
-        x = keras.layers.Conv2D(6, 3, use_bias=False, name="conv")(x)
-        x = keras.layers.BatchNormalization(momentum=0.9, name="norm")(x)
-        x = keras.layers.Flatten()(keras.layers.ReLU()(x))
-        x = keras.layers.Dropout(0.2)(x)
-        return keras.Model(images, keras.layers.Dense(10, name="logits")(x))
 
-    return make
+@pytest.fixture(scope="session")
+def looking_network() -> Callable[[], keras.Model]:
+    """Makes the same with a transformer in front."""
+    return lambda: _network(looks=True)
+
+
+def _network(*, looks: bool) -> keras.Model:
+    x = images = keras.Input((8, 8, 1))
+    if looks:
+        layers = [keras.layers.Flatten(), keras.layers.Dense(8)]
+        localisation = keras.Sequential(layers, name="localisation")
+        x = SpatialTransformer(localisation, "affine", (8, 8), name="look")(x)
+    x = keras.layers.Conv2D(6, 3, use_bias=False, name="conv")(x)
+    x = keras.layers.BatchNormalization(momentum=0.9, name="norm")(x)
+    x = keras.layers.Flatten()(keras.layers.ReLU()(x))
+    x = keras.layers.Dropout(0.2)(x)
+    return keras.Model(images, keras.layers.Dense(10, name="logits")(x))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 import contextlib
 import os
 import resource
-import subprocess
+import tarfile
+import tomllib
 
 import keras
 import numpy as np
@@ -9,24 +10,56 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import RunError
-from stn_tf.training.checkpoint import KEEP, Checkpoints, load_weights
-from stn_tf.training.config import ExperimentConfig
-from stn_tf.training.optimizers import build_optimizer
+from stn_tf.paper import build_network
+from stn_tf.training import FitConfig
+from stn_tf.training.checkpoint import Checkpoints, checkpoint_steps, load_weights, read_weights
+from stn_tf.training.optimizers import Updater
+
+ONE = tf.distribute.get_strategy()
 
 
-def _network(precision="none"):
-    model = keras.Sequential([keras.Input((50,)), keras.layers.Dense(20)])
-    config = ExperimentConfig(mixed_precision=precision)
-    return model, build_optimizer(config, model.trainable_variables, [])
+class Training:
+    """A small model, an optimizer with all kinds of state, and their checkpoints."""
+
+    def __init__(self, folder, *, units=20, ema=0.5, keep=3, writes=True):
+        layers = [keras.layers.Dense(units, name="code"), keras.layers.BatchNormalization()]
+        self.model = keras.Sequential([keras.Input((50,)), *layers, keras.layers.Dropout(0.5)])
+        learning = self.model.trainable_variables
+        self.updater = Updater(FitConfig(ema=ema), learning, [1.0] * len(learning))
+        places = [i for i, v in enumerate(self.model.weights) if v.trainable]
+        self.groups = {
+            "weights": self.model.weights,
+            "average": dict(zip(places, self.updater.averages, strict=bool(ema))),
+            "optimizer": self.updater.variables,
+            "random": [v for v in self.model.variables if v.dtype == "uint32"],
+        }
+        self.checkpoints = Checkpoints(
+            folder, self.model, self.groups, keep=keep, writes=writes
+        )
+
+    def save(self, step, **state):
+        for key, value in {"step": step, **state}.items():
+            setattr(self.checkpoints.state, key, value)
+        self.checkpoints.save()
+
+    def change(self):
+        learning = self.model.trainable_variables
+        gradients = [tf.ones_like(v.value) for v in learning]
+        self.updater.apply(list(zip(gradients, learning, strict=True)), tf.constant(1.0), ONE)
+        self.model(tf.ones((3, 50)), training=True)
+
+    @property
+    def values(self):
+        groups = [*self.groups.values()]
+        return [
+            v.numpy()
+            for group in groups
+            for v in (group.values() if isinstance(group, dict) else group)
+        ]
 
 
-def _change(model, optimizer):
-    gradients = [tf.ones_like(v.value) for v in model.trainable_variables]
-    optimizer.apply(gradients, model.trainable_variables)
-
-
-def _values(model, optimizer):
-    return [v.numpy() for v in (*model.variables, *optimizer.variables)]
+def _equal(one, other):
+    return [np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
 
 
 @contextlib.contextmanager
@@ -40,128 +73,215 @@ def _largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("precision", ["none", "float16"])
-def test_all_variables_come_back(tmp_path, precision):
-    model, optimizer = _network(precision)
-    _change(model, optimizer)
-    Checkpoints(tmp_path, model, optimizer).save(3)
-    other, other_optimizer = _network(precision)
-    assert Checkpoints(tmp_path, other, other_optimizer).restore() == 3
-    for a, b in zip(_values(model, optimizer), _values(other, other_optimizer), strict=True):
-        np.testing.assert_array_equal(a, b)
-    third, _ = _network()
-    assert load_weights(tmp_path, third) == 3
-    np.testing.assert_array_equal(third.get_weights()[0], model.get_weights()[0])
-
-
-def test_latest_few_are_kept(tmp_path):
-    checkpoints = Checkpoints(tmp_path, *_network())
-    assert checkpoints.restore() == 0
-    for step in range(1, KEEP + 3):
-        checkpoints.save(step)
-    assert len(list(tmp_path.glob("*.index"))) == KEEP
-    assert not (tmp_path / "step-2.index").exists()
-    # A folder that was moved can be read.
+def test_everything_comes_back(tmp_path):
+    training = Training(tmp_path)
+    training.change()
+    history = [{"step": 3, "loss": 0.5, "accuracy": float("nan")}]
+    training.save(3, history=history, best_step=3, best_value=0.5, seconds=1.5, skipped=2)
+    other = Training(tmp_path)
+    assert not any(_equal(other.values, training.values)[:1])
+    assert other.checkpoints.restore()
+    assert all(_equal(other.values, training.values))
+    state = other.checkpoints.state
+    assert (state.step, state.best_step, state.seconds, state.skipped) == (3, 3, 1.5, 2)
+    assert state.history[0]["step"] == 3
+    assert np.isnan(state.history[0]["accuracy"])
+    assert other.checkpoints.saved == 3
+    # A folder that was moved can be read; others may read it as TensorFlow's.
     moved = tmp_path.rename(tmp_path.with_name("moved"))
-    assert load_weights(moved, _network()[0]) == KEEP + 2
+    assert load_weights(moved, Training(moved).model) == 3
+    assert tf.train.list_variables(str(moved / "step-3" / "variables"))
+
+
+def test_the_finished_model_has_the_averages(tmp_path):
+    training = Training(tmp_path)
+    training.change()
+    training.save(1)
+    model = Training(tmp_path).model
+    load_weights(tmp_path, model)
+    averages = [average.numpy() for average in training.updater.averages]
+    assert not any(_equal(averages[:1], training.model.get_weights()[:1]))
+    learning = [variable.numpy() for variable in model.trainable_variables]
+    assert all(_equal(learning, averages))
+    # Statistics have no averages.
+    assert all(_equal(model.get_weights()[-2:], training.model.get_weights()[-2:]))
+
+
+def test_the_last_few_and_the_best_are_kept(tmp_path):
+    training = Training(tmp_path, keep=2)
+    assert not training.checkpoints.restore()
+    kernels = {}
+    for step, best in ((1, 1), (2, 2), (3, 2), (4, 2), (5, 2)):
+        training.change()
+        training.save(step, best_step=best)
+        kernels[step] = training.updater.averages[0].numpy()
+    assert checkpoint_steps(tmp_path) == [2, 4, 5]
+    model = Training(tmp_path).model
+    for which, choose, step in (
+        ("best", "best", 2),
+        ("last", "best", 5),
+        ("chosen", "best", 2),
+        ("chosen", "last", 5),
+    ):
+        training.save(5, choose=choose)
+        assert load_weights(tmp_path, model, which) == step
+        np.testing.assert_array_equal(model.get_weights()[0], kernels[step])
+    with pytest.raises(ValueError, match="`which` must be chosen, best or last"):
+        load_weights(tmp_path, model, "first")
+    # A new best lets go of the old one.
+    training.save(6, best_step=6)
+    assert checkpoint_steps(tmp_path) == [5, 6]
+
+
+def test_state_alone_is_renewed_at_the_same_step(tmp_path):
+    training = Training(tmp_path)
+    training.save(4)
+    before = (tmp_path / "step-4" / "variables.index").stat().st_mtime_ns
+    training.save(4, best_step=4)
+    assert (tmp_path / "step-4" / "variables.index").stat().st_mtime_ns == before
+    other = Training(tmp_path)
+    assert other.checkpoints.restore()
+    assert other.checkpoints.state.best_step == 4
 
 
 def test_failed_write_leaves_the_previous_checkpoint(tmp_path):
-    model, optimizer = _network()
-    checkpoints = Checkpoints(tmp_path, model, optimizer)
-    checkpoints.save(1)
-    before = _values(model, optimizer)
-    _change(model, optimizer)
+    training = Training(tmp_path)
+    training.save(1)
+    before = training.values
+    training.change()
     with _largest_file(1000), pytest.raises(RunError) as caught:
-        checkpoints.save(2)
+        training.save(2)
     text = str(caught.value)
     assert text.startswith(f"Cannot write the checkpoint of step 2 to `{tmp_path}`: File too large")
     mount = next(p for p in (tmp_path, *tmp_path.parents) if os.path.ismount(p))
     assert f"Its file system is the one at `{mount}` (" in text
     assert text.endswith("Free some space there, then continue from step 1 with --resume.")
     # Nothing of the failed one stays to fill the disk.
-    assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"checkpoint", "step-1"}
-
-    again = _network()
-    restored = Checkpoints(tmp_path, *again)
-    assert restored.restore() == 1
-    for a, b in zip(before, _values(*again), strict=True):
-        np.testing.assert_array_equal(a, b)
-    restored.save(2)
-    assert load_weights(tmp_path, _network()[0]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
+    again = Training(tmp_path)
+    assert again.checkpoints.restore()
+    assert all(_equal(again.values, before))
+    again.save(2)
+    assert checkpoint_steps(tmp_path) == [1, 2]
 
 
-def test_unreadable_checkpoint_falls_back_to_the_one_before(tmp_path):
-    model, optimizer = _network()
-    checkpoints = Checkpoints(tmp_path, model, optimizer)
-    checkpoints.save(1)
-    _change(model, optimizer)
-    checkpoints.save(2)
-    for step, resumed in ((2, 1), (1, None)):
-        data = tmp_path / f"step-{step}.data-00000-of-00001"
-        data.write_bytes(data.read_bytes()[:100])
+@pytest.mark.parametrize("file", ["variables.data-00000-of-00001", "variables.index", "state.json"])
+@pytest.mark.parametrize("size", [0, 100])
+def test_unreadable_checkpoint_falls_back_to_the_one_before(tmp_path, file, size):
+    training = Training(tmp_path)
+    training.save(1)
+    before = training.values
+    training.change()
+    training.save(2)
+    for step, resumed in ((2, True), (1, False)):
+        path = tmp_path / f"step-{step}" / file
+        path.write_bytes(path.read_bytes()[:size])
         notes = []
-        again = Checkpoints(tmp_path, *_network())
-        if resumed is None:
-            with pytest.raises(RunError, match=r"None of the checkpoints in `.*` can be read\."):
-                again.restore(notes.append)
-        else:
-            assert again.restore(notes.append) == resumed
+        again = Training(tmp_path)
+        if resumed:
+            assert again.checkpoints.restore(notes.append)
+            assert again.checkpoints.state.step == 1
+            assert all(_equal(again.values, before))
             assert len(notes) == 1
             assert "step-2`, which cannot be read" in notes[0]
+            # The one that cannot be read makes room for one that can.
+            again.save(2)
+            assert Training(tmp_path).checkpoints.restore()
+            again.checkpoints._saved = None
+            path.write_bytes(path.read_bytes()[:size])
+        else:
+            with pytest.raises(RunError, match=r"None of the checkpoints in `.*` can be read\."):
+                again.checkpoints.restore(notes.append)
+            with pytest.raises(RunError, match="cannot be read"):
+                load_weights(tmp_path, again.model)
 
 
-def test_rubbish_of_a_killed_write_is_removed(tmp_path):
-    Checkpoints(tmp_path, *_network()).save(1)
-    (tmp_path / "step-2_temp").mkdir()
-    (tmp_path / "step-2_temp" / "part-00000-of-00001.index").write_text("half")
-    (tmp_path / "step-2.data-00000-of-00001").write_text("half")
-    assert Checkpoints(tmp_path, *_network()).restore() == 1
-    assert not list(tmp_path.glob("step-2*"))
+def test_later_checkpoints_that_are_left_do_not_push_out_new_ones(tmp_path):
+    training = Training(tmp_path, keep=1)
+    for step in (10, 20):
+        training.save(step, best_step=10)
+    (tmp_path / "step-20" / "state.json").write_text("{")
+    again = Training(tmp_path, keep=1)
+    assert again.checkpoints.restore()
+    again.save(11)
+    assert checkpoint_steps(tmp_path) == [10, 11]
+
+
+def test_rubbish_of_a_killed_process_is_removed_by_the_one_that_writes(tmp_path):
+    Training(tmp_path).save(1)
+    for name in (".step-2.partial", ".step-1.removed"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "variables.index").write_text("half")
+    # Another worker must not touch what the chief may be writing now.
+    other = Training(tmp_path, writes=False)
+    assert other.checkpoints.restore()
+    other.save(2)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert Training(tmp_path).checkpoints.restore()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-1"]
 
 
 def test_other_workers_leave_no_files(tmp_path):
-    checkpoints = Checkpoints(tmp_path / "run", *_network(), is_chief=False)
-    checkpoints.save(1)
-    aside = checkpoints._aside
-    assert os.path.isdir(aside)
-    checkpoints.close()
-    assert not os.path.exists(aside)
+    training = Training(tmp_path / "run", writes=False)
+    training.save(1)
+    assert training.checkpoints.saved == 1
     assert not (tmp_path / "run").exists()
 
 
+def test_checkpoint_of_another_model_exception_raised(tmp_path):
+    Training(tmp_path).save(1)
+    text = (
+        rf"The checkpoint `{tmp_path}/step-1` is of another model: among its weights it has "
+        r"\S*code/kernel \[50, 20\] where there is \S*code/kernel \[50, 19\] now\."
+    )
+    other = Training(tmp_path, units=19)
+    before = other.values
+    with pytest.raises(RunError, match=text):
+        other.checkpoints.restore()
+    with pytest.raises(RunError, match=text):
+        load_weights(tmp_path, other.model)
+    assert all(_equal(other.values, before))
+    smaller = keras.Sequential([keras.Input((50,)), keras.layers.Dense(20, name="code")])
+    with pytest.raises(RunError, match=r"it has \S*gamma \[20\] where there is nothing"):
+        load_weights(tmp_path, smaller)
+    with pytest.raises(RunError, match="of another kind of training: among its average it has"):
+        Training(tmp_path, ema=0.0).checkpoints.restore()
+
+
 def test_no_checkpoint_exception_raised(tmp_path):
-    with pytest.raises(RunError, match="holds no checkpoint yet"):
-        load_weights(tmp_path, _network()[0])
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(RunError, match="holds no checkpoint yet"):
+            load_weights(folder, Training(tmp_path).model)
+        with pytest.raises(RunError, match="holds no checkpoint yet"):
+            read_weights(folder)
 
 
-def test_full_disk_stops_the_run_and_space_lets_it_go_on(
-    tmp_path, tiny_arguments, stn_tf_process, finish, undisturbed
-):
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    if subprocess.call(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", mount]) != 0:
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        run = mount / "run"
-        code, stdout, error = finish(stn_tf_process(*tiny_arguments, "--out", run))
-        assert (code, stdout) == (1, "")
-        assert error.startswith(
-            f"Error: Cannot write the checkpoint of step 30 to `{run}/checkpoints`: No space left "
-            f"on device. Its file system is the one at `{mount}` ("
-        )
-        assert error.endswith("continue from step 20 with --resume.")
-        subprocess.check_call(["mount", "-o", "remount,size=64m", mount])
-        code, stdout, _ = finish(stn_tf_process("train", run / "config.toml", "--resume"))
-        assert code == 0
-        assert (run / "report.json").exists()
-        one, other = _network_weights(run), _network_weights(undisturbed)
-        assert one == other
-    finally:
-        subprocess.call(["umount", mount])
+def test_checkpoints_of_0_1_0_are_read(tmp_path, root):
+    with tarfile.open(root / "tests" / "fixtures" / "run-0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / "run" / "checkpoints"
+    assert checkpoint_steps(folder) == []
 
+    class Old(Training):
+        def __init__(self):
+            settings = tomllib.loads((tmp_path / "run" / "config.toml").read_text())
+            self.model = build_network(settings["model"], (42, 42, 1), 10, pool_crops=True)
+            learning = self.model.trainable_variables
+            config = FitConfig(optimizer=settings["optimizer"])
+            self.updater = Updater(config, learning, [1.0] * len(learning))
+            self.groups = {"weights": self.model.weights, "optimizer": self.updater.variables}
+            self.checkpoints = Checkpoints(folder, self.model, self.groups)
 
-def _network_weights(run):
-    from stn_tf.experiments import Run
-
-    return Run(run).report["weights_sha256"]
+    one, other = Old(), Old()
+    assert load_weights(folder, one.model) == 3
+    assert other.checkpoints.restore()
+    state = other.checkpoints.state
+    assert (state.step, state.batches, state.history) == (3, 3, [])
+    assert state.seconds > 0
+    assert all(_equal(one.model.get_weights(), other.model.get_weights()))
+    iterations = next(v for v in other.updater.variables if v.name == "iteration")
+    assert int(iterations.numpy()) == 3
+    other.save(4)
+    third = Old()
+    assert third.checkpoints.restore()
+    assert third.checkpoints.state.step == 4

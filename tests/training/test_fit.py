@@ -22,11 +22,11 @@ def _accuracy(model, digits):
     return float(np.mean(predicted == digits.validation_y))
 
 
-def test_it_learns_digits_and_writes_what_it_did(tmp_path, digits, network, config, loss):
+def test_it_learns_digits_and_writes_what_it_did(tmp_path, digits, looking_network, config, loss):
     shown = []
     settings = config(steps=120, evaluate_every=40, checkpoint_every=50, log_every=10)
     result = fit(
-        network,
+        looking_network,
         digits.by_step(32),
         digits.validation,
         settings,

@@ -42,13 +42,15 @@ class Without:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_bad_step_stops_and_is_kept(tmp_path, digits, network, config, loss, accumulate):
+def test_a_bad_step_stops_and_is_kept(
+    tmp_path, digits, looking_network, config, loss, accumulate
+):
     # Step 5: its second batch where two are accumulated.
     data = Broken(digits.by_step(), 5 * accumulate)
     settings = config(
         steps=9, log_every=9, checkpoint_every=4, accumulate_steps=accumulate, warmup_steps=2
     )
-    model = network()
+    model = looking_network()
     with pytest.raises(RunError) as caught:
         fit(model, data, None, settings, loss=loss, out=tmp_path, progress=False)
     text = str(caught.value)
@@ -71,7 +73,7 @@ def test_a_bad_step_stops_and_is_kept(tmp_path, digits, network, config, loss, a
         np.testing.assert_array_equal(kept[f"y{last}"], y)
         assert kept[f"theta_1{last}"].shape == (len(x), 2, 3)
     # The model has the weights of step 4, in everything; so has the checkpoint.
-    saved = network()
+    saved = looking_network()
     assert load_weights(tmp_path / "checkpoints", saved) == 4
     for one, other in zip(model.get_weights(), saved.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
