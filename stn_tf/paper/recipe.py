@@ -26,6 +26,7 @@ class PaperRecipe:
     Config = PaperConfig
 
     def prepare(self, config: PaperConfig, split: Path | None = None) -> Prepared:
+        _check_model(config.model)
         if config.data_dir is not None:
             config = config.model_copy(update={"data_dir": str(Path(config.data_dir).resolve())})
         source = load_source(
@@ -52,14 +53,9 @@ class PaperRecipe:
         )
 
     def model(self, config: PaperConfig, interface: ModelInterface) -> "keras.Model":
-        from stn_tf.paper.networks import NETWORKS, build_network
+        from stn_tf.paper.networks import build_network
 
-        if config.model not in NETWORKS:
-            near = difflib.get_close_matches(config.model, NETWORKS, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise ConfigError(
-                f"`model` must be one of {', '.join(NETWORKS)}, but it is {config.model!r}.{hint}"
-            )
+        _check_model(config.model)
         shape = [length for length in interface.inputs[0].shape[1:] if length is not None]
         return build_network(
             config.model,
@@ -128,6 +124,17 @@ def classifier_interface(input_shape: Sequence[int], classes: Sequence[str]) -> 
     return ModelInterface(
         inputs=(images,), outputs=(logits,), task="classification", class_names=names
     )
+
+
+def _check_model(name: str) -> None:
+    from stn_tf.paper.networks import NETWORKS
+
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f" Did you mean `{near[0]}`?" if near else ""
+        raise ConfigError(
+            f"`model` must be one of {', '.join(NETWORKS)}, but it is {name!r}.{hint}"
+        )
 
 
 def _loss() -> Any:

@@ -21,10 +21,22 @@ def test_result_on_stdout_and_progress_on_stderr(trained):
     out, result = trained
     assert result.exit_code == 0, result.output
     report = json.loads((out / "report.json").read_text())
-    assert result.stdout.startswith(f"Test error {report['error_percent']:.2f} % after 2 steps in ")
+    error = f"{report['error_percent']:.2f}"
+    assert result.stdout.startswith(f"Test error {error} % of 359 images after 2 steps in ")
     assert result.stdout.endswith(f"Run: {out}\n")
-    assert "step 2/2  loss " in result.stderr
+    lines = result.stderr.splitlines()
+    # The device first, then what happens, and what to do with it.
+    assert lines[0] == "digits-r"
+    assert lines[1].startswith("Device: ")
+    assert any(line.startswith("step 2/2  loss ") for line in lines)
+    assert lines[-4] == f"Look at {out / 'report.html'}. Next:"
+    assert lines[-3:] == [
+        f"  stn-tf evaluate {out}",
+        f"  stn-tf export {out} --out exports/{out.name}",
+        f"  stn-tf predict exports/{out.name} IMAGES --output predictions.csv",
+    ]
     assert report["model"] == "st-fcn-affine"
+    assert (out / "report.html").is_file()
 
 
 def test_json_is_the_report(trained):

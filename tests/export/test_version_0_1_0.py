@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import RunError
-from stn_tf.export import export_model, export_run, read_manifest
-from stn_tf.export.validation import validate
 from stn_tf.experiments import Run, evaluate
 from stn_tf.experiments.report import weights_sha256
+from stn_tf.export import export_model, export_run, read_manifest
+from stn_tf.export.validation import validate
 
 NAMES = ("ant", "bee", "cat", "dög")
 
@@ -120,7 +120,8 @@ def test_it_is_exported_again(version, tmp_path):
 
 def test_its_run_is_loaded_evaluated_and_exported(run_dir, tmp_path):
     run = Run(run_dir)
-    assert (run.input_shape, run.classes) == ((42, 42, 1), tuple("0123456789"))
+    assert run.interface.inputs[0].shape == (None, 42, 42, 1)
+    assert run.classes == tuple("0123456789")
     assert run.report is None  # It was stopped at half of its steps.
     model = run.load_model()
     # What was measured when the checkpoint was written.
@@ -171,7 +172,7 @@ def test_its_run_is_resumed(run_dir, root):
     run = Run(run_dir)
     assert json.loads(done.stdout) == run.report
     assert run.report["steps"] == 6
-    assert (run_dir / "checkpoints" / "step-6.index").exists()
+    assert (run_dir / "checkpoints" / "step-6" / "state.json").exists()
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
     assert list(losses) == [1, 3, 4, 6]
