@@ -60,6 +60,60 @@ def test_imports_point_one_way(root: Path) -> None:
     assert not wrong
 
 
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, and the names that it imports from them."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("room", ["training", "data", "models", "paper", "plots"])
+def test_rooms_know_no_more_than_they_need(room: str, root: Path) -> None:
+    """Training knows no network and no data, and these know no training."""
+    others = {"training", "data", "models", "paper", "experiments", "recipe", "plots", "native"}
+    # The paper uses training and data like anybody.
+    may = {"training", "data", "recipe"} if room == "paper" else set()
+    wrong = [
+        f"{path.relative_to(root)} imports {name}"
+        for path in (root / "stn_tf" / room).rglob("*.py")
+        for name in imported(path)
+        for other in others - may - {room}
+        if f"{name}.".startswith(f"stn_tf.{other}.")
+    ]
+    assert not wrong
+
+
+def test_only_the_experiments_know_the_paper(root: Path) -> None:
+    users = {
+        ".".join(module.split(".")[:2])
+        for module, path in sources(root).items()
+        if any(f"{name}.".startswith("stn_tf.paper.") for name in imported(path))
+    }
+    assert users == {"stn_tf.experiments", "stn_tf.paper"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["stn_tf.experiments", "stn_tf.experiments.settings", "stn_tf.training", "stn_tf.data",
+     "stn_tf.paper", "stn_tf.recipe"],
+)  # fmt: skip
+def test_settings_need_no_tensorflow(module: str, root: Path) -> None:
+    script = (
+        f"import sys, {module}\n"
+        "from stn_tf.experiments import load_experiment\n"
+        "load_experiment('folder'), load_experiment('mnist-rts', ['schedule=paper'])\n"
+        "print({'tensorflow', 'keras'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize(
     "command", [["-c", "import stn_tf; stn_tf.__version__"], ["-m", "stn_tf.cli.main", "--help"]]
 )
