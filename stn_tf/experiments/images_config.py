@@ -56,6 +56,7 @@ class ImagesConfig(ExperimentConfig):
         balance: Against unequal classes: `none`, `weights` of the loss, or `sampling`.
         class_weights: Weights of the loss by class, instead of `balance`.
         batch_size: Of all replicas together.
+        monitor: As for `fit`; few images to choose by make the loss a better judge than the error.
         epochs: How often each image is seen; None for what suits their number.
         steps: Instead of epochs; 0 for these.
         on_unreadable: What a training image that cannot be decoded leads to: `stop`, or `skip`,
@@ -93,6 +94,7 @@ class ImagesConfig(ExperimentConfig):
     balance: Literal["none", "weights", "sampling"] = "none"
     class_weights: dict[str, float] = Field(default_factory=dict)
     batch_size: int = Field(32, ge=1)
+    monitor: str = "loss"
     epochs: float | None = Field(None, gt=0)
     steps: int = Field(0, ge=0)
     evaluate_every: int = Field(0, ge=0)
