@@ -19,10 +19,10 @@ class ErrorPercent(keras.metrics.Mean):
         self._direction = "down"
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        labels = ops.convert_to_tensor(y_true)
-        if len(labels.shape) == len(y_pred.shape):
+        labels, predicted = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        if len(labels.shape) == len(predicted.shape):
             labels = ops.argmax(labels, axis=-1)
         labels = ops.reshape(ops.cast(labels, "int32"), (-1,))
-        wrong = ops.not_equal(ops.cast(ops.argmax(y_pred, axis=-1), "int32"), labels)
+        wrong = ops.not_equal(ops.cast(ops.argmax(predicted, axis=-1), "int32"), labels)
         # Of every example one: class weights are of the loss, and no error is half an error.
         return super().update_state(100.0 * ops.cast(wrong, "float32"))

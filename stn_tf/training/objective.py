@@ -308,10 +308,13 @@ def _zeros_like(tensor: Any) -> np.ndarray:
 
 
 def _result(metric: Any, states: Sequence[Any]) -> Any:
-    dtypes = [variable.dtype for variable in metric.variables]
-    return metric.stateless_result(
-        [tf.cast(state, dtype) for state, dtype in zip(states, dtypes, strict=True)]
-    )
+    pairs = zip(metric.variables, states, strict=True)
+    mapping = [(variable, tf.cast(state, variable.dtype)) for variable, state in pairs]
+    with keras.StatelessScope(state_mapping=mapping):
+        # Some return a variable, whose value is the given one only here.
+        return keras.tree.map_structure(
+            lambda x: x.value if isinstance(x, keras.Variable) else x, metric.result()
+        )
 
 
 def _flat_figures(name: str, result: Any) -> dict[str, float]:

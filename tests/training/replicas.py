@@ -23,8 +23,8 @@ from stn_tf.training import FitConfig, fit, use_devices
 STRATEGY = use_devices(FitConfig(strategy=sys.argv[2]))
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Digits
-from test_not_finite import Broken
+from conftest import Digits  # noqa: E402
+from test_not_finite import Broken  # noqa: E402
 
 COMMON = {
     "steps": 20,

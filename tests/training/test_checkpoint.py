@@ -33,9 +33,7 @@ class Training:
             "optimizer": self.updater.variables,
             "random": [v for v in self.model.variables if v.dtype == "uint32"],
         }
-        self.checkpoints = Checkpoints(
-            folder, self.model, self.groups, keep=keep, writes=writes
-        )
+        self.checkpoints = Checkpoints(folder, self.model, self.groups, keep=keep, writes=writes)
 
     def save(self, step, **state):
         for key, value in {"step": step, **state}.items():

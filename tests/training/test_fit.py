@@ -84,9 +84,7 @@ def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch, digits, line
     assert result.value == max(row["accuracy"] for row in result.history)
 
 
-def test_several_inputs_and_outputs_with_weights_and_losses_of_their_own(
-    tmp_path, digits, config
-):
+def test_several_inputs_and_outputs_with_weights_and_losses_of_their_own(tmp_path, digits, config):
     """Against float64: a step of gradient descent, and the figures of it."""
     rng = np.random.default_rng(1)
     left, right = (rng.normal(size=(7, 3)).astype(np.float32) for _ in range(2))
@@ -96,9 +94,9 @@ def test_several_inputs_and_outputs_with_weights_and_losses_of_their_own(
     both = keras.layers.Concatenate()([inputs["left"], inputs["right"]])
     regularizer = keras.regularizers.L2(0.1)
     outputs = {
-        "sum": keras.layers.Dense(
-            1, use_bias=False, kernel_regularizer=regularizer, name="a"
-        )(both),
+        "sum": keras.layers.Dense(1, use_bias=False, kernel_regularizer=regularizer, name="a")(
+            both
+        ),
         "kind": keras.layers.Dense(2, use_bias=False, activation="softmax", name="b")(both),
     }
     model = keras.Model(inputs, outputs)
@@ -202,9 +200,7 @@ def test_early_stop_keeps_the_best_and_stays_stopped(tmp_path, digits, linear, c
 def test_last_weights_may_be_chosen(tmp_path, digits, linear, config, loss):
     settings = config(steps=6, learning_rate=1e-30, choose="last")
     arguments = {"loss": loss, "metrics": ["accuracy"], "progress": False}
-    result = fit(
-        linear, digits.by_step(), digits.validation, settings, out=tmp_path, **arguments
-    )
+    result = fit(linear, digits.by_step(), digits.validation, settings, out=tmp_path, **arguments)
     assert (result.best_step, result.chosen_step) == (3, 6)
     model = linear()
     checkpoints = tmp_path / "checkpoints"

@@ -42,9 +42,7 @@ class Without:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_a_bad_step_stops_and_is_kept(
-    tmp_path, digits, looking_network, config, loss, accumulate
-):
+def test_a_bad_step_stops_and_is_kept(tmp_path, digits, looking_network, config, loss, accumulate):
     # Step 5: its second batch where two are accumulated.
     data = Broken(digits.by_step(), 5 * accumulate)
     settings = config(
@@ -81,9 +79,7 @@ def test_a_bad_step_stops_and_is_kept(
 
 
 @pytest.mark.parametrize("precision", ["none", "float16"])
-def test_skipped_steps_never_happened(
-    tmp_path, capsys, digits, network, config, loss, precision
-):
+def test_skipped_steps_never_happened(tmp_path, capsys, digits, network, config, loss, precision):
     """Bit for bit as if their batches were not there."""
     settings = config(
         steps=8,

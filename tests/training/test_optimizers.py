@@ -75,9 +75,7 @@ def test_updates_random(rng, name, clip_norm):
     )
     values = [rng.normal(size=(3, 2)), rng.normal(size=2), rng.normal(size=(2, 2))]
     names, factors = ("kernel", "bias", "slow"), (1.0, 1.0, 0.01)
-    weights = [
-        keras.Variable(value, name=own) for value, own in zip(values, names, strict=True)
-    ]
+    weights = [keras.Variable(value, name=own) for value, own in zip(values, names, strict=True)]
     reference = [
         Reference(np.float32(value), config, factor, own != "bias")
         for value, factor, own in zip(values, factors, names, strict=True)

@@ -34,9 +34,11 @@ class Batches(keras.utils.PyDataset):
 
 def _unsaved(digits):
     """A dataset whose iterator has no state that TensorFlow could save."""
-    return digits.dataset().map(
-        lambda x, y: (tf.numpy_function(lambda x: x, [x], tf.float32), y)
-    ).map(lambda x, y: (tf.ensure_shape(x, [None, 8, 8, 1]), y))
+    return (
+        digits.dataset()
+        .map(lambda x, y: (tf.numpy_function(lambda x: x, [x], tf.float32), y))
+        .map(lambda x, y: (tf.ensure_shape(x, [None, 8, 8, 1]), y))
+    )
 
 
 DATA = {
@@ -116,9 +118,11 @@ def test_a_signal_stops_after_a_checkpoint_and_before_the_evaluation(
                 return step
 
             data = digits.by_step().batches(start_step, **options)
-            return data.enumerate().map(
-                lambda i, pair: (tf.numpy_function(stop, [i], tf.int64), pair)
-            ).map(lambda i, pair: pair)
+            return (
+                data.enumerate()
+                .map(lambda i, pair: (tf.numpy_function(stop, [i], tf.int64), pair))
+                .map(lambda i, pair: pair)
+            )
 
     settings = config(steps=8, evaluate_every=4, checkpoint_every=100)
     arguments = {"loss": loss, "metrics": ["accuracy"], "progress": False}

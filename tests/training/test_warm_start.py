@@ -74,7 +74,9 @@ def test_layers_that_fit_take_their_weights(tmp_path, digits, config, loss, kind
 def test_names_that_keras_made_up_are_matched_by_order(tmp_path, digits, config, loss, kind):
     model, path = _source(tmp_path, kind, digits, config, loss, names=False)
     other = _model(names=False)
-    assert {layer.name for layer in model.layers[1:]}.isdisjoint(l.name for l in other.layers)
+    assert {layer.name for layer in model.layers[1:]}.isdisjoint(
+        layer.name for layer in other.layers
+    )
     assert start_from(path, other).startswith("Weights of 4 layers are from")
     for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
