@@ -1,4 +1,5 @@
 import json
+import tomllib
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,8 @@ _TINY = ["--set", "steps=2", "--set", "batch_size=8", "--set", "deterministic=fa
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    arguments = ["train", "digits-r", "--model", "st-fcn-affine", *_TINY, "--out", str(out)]
+    options = ["--model", "st-fcn-affine", "--on-nan", "skip", "--strategy", "one"]
+    arguments = ["train", "digits-r", *options, *_TINY, "--out", str(out)]
     return out, CliRunner().invoke(main, arguments)
 
 
@@ -50,6 +52,12 @@ def test_json_is_the_report(trained):
 def test_options_are_settings(trained, tmp_path, monkeypatch):
     """The error of a name that is no network, or of a folder that is none, names what was given."""
     out, _ = trained
+    settings = tomllib.loads((out / "config.toml").read_text())
+    assert (settings["model"], settings["on_nan"], settings["strategy"]) == (
+        "st-fcn-affine",
+        "skip",
+        "one",
+    )
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, ["train", "mnist-r", "--data-dir", "2015", *_TINY])
     assert result.exit_code == 1
@@ -86,9 +94,25 @@ def test_existing_run_is_refused(trained):
     assert f"Error: `{out}` already holds a run. Continue it with --resume" in result.stderr
 
 
-def test_usage_errors_exit_2():
-    for arguments in (["train"], ["train", "digits-r", "--strategy", "ps"]):
-        assert CliRunner().invoke(main, arguments).exit_code == 2
+def test_weights_to_start_with_that_are_none(tmp_path):
+    (tmp_path / "notes.txt").write_text("no weights")
+    arguments = ["train", "digits-r", *_TINY, "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, [*arguments, "--init", str(tmp_path / "notes.txt")])
+    assert (result.exit_code, result.stdout) == (1, "")
+    notes = tmp_path / "notes.txt"
+    assert result.stderr.startswith(f"Error: `init` {notes} cannot be loaded as a Keras model: ")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_usage_errors_exit_2(tmp_path):
+    for arguments in (
+        [],
+        ["digits-r", "--strategy", "ps"],
+        ["digits-r", "--on-nan", "ignore"],
+        ["digits-r", "--init", str(tmp_path / "none")],
+    ):
+        assert CliRunner().invoke(main, ["train", *arguments]).exit_code == 2
 
 
 def test_help_has_runnable_examples():

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,34 @@ def test_init_from_a_run_with_other_classes(digits: Path, tmp_path: Path) -> Non
         np.testing.assert_allclose(ours, theirs, atol=1e-20)
     (line,) = [note for note in report.notes if "head" in note]
     assert "three" in line
+
+
+def test_two_workers(digits: Path, tmp_path: Path, stn_tf_process: Any, finish: Any) -> None:
+    """Each takes its half of every batch; the chief alone writes."""
+    sockets = [socket.socket() for _ in range(2)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    workers = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    given = [word for setting in LINEAR for word in ("--set", setting)]
+    processes = [
+        stn_tf_process(
+            *("train", "folder", "--data-dir", digits, "--out", tmp_path / "run", "--json"),
+            *given,
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+            ),
+        )
+        for index in range(2)
+    ]
+    results = [finish(process) for process in processes]
+    assert [code for code, _, _ in results] == [0, 0], results
+    reports = [json.loads(stdout) for _, stdout, _ in results]
+    assert [report["replicas"] for report in reports] == [2, 2]
+    assert reports[0]["weights_sha256"] == reports[1]["weights_sha256"]
+    assert Run(tmp_path / "run").report == reports[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(
