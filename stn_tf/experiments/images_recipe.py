@@ -254,6 +254,9 @@ def fine_tuning(config: ImagesConfig, steps: int, notes: list[str]) -> dict[str,
     if config.share_backbone or not config.transformers:
         usual |= {"frozen": ("backbone",), "frozen_steps": max(1, steps // 10)}
     changes = {key: value for key, value in usual.items() if key not in config.model_fields_set}
+    for key, other in (("frozen", "frozen_steps"), ("frozen_steps", "frozen")):
+        if key in config.model_fields_set and not getattr(config, key):
+            changes.pop(other, None)  # Nothing is to be frozen.
     if changes:
         told = ", ".join(f"{key}={_told(value)}" for key, value in changes.items())
         notes.append(f"Fine-tuning: {told}.")
