@@ -285,6 +285,21 @@ def _own_class() -> keras.Model:
     return keras.Model(images, {"shares": shares, "class": ops.argmax(shares, axis=-1)})
 
 
+def _mobile_blocks() -> keras.Model:
+    """What the applications are made of, once: an inverted residual with squeeze and excitation."""
+    images = _images()
+    features = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(images)
+    features = layers.BatchNormalization()(layers.ZeroPadding2D(1)(features))
+    inner = layers.Activation("hard_swish")(layers.Conv2D(16, 1)(features))
+    inner = layers.DepthwiseConv2D(3, padding="same")(inner)
+    share = layers.GlobalAveragePooling2D(keepdims=True)(inner)
+    share = layers.Conv2D(16, 1, activation="hard_sigmoid")(layers.ReLU(6.0)(share))
+    features = layers.Add()([features, layers.Conv2D(8, 1)(layers.Multiply()([inner, share]))])
+    features = layers.LayerNormalization()(layers.SeparableConv2D(8, 3)(features))
+    features = layers.GlobalMaxPooling2D()(layers.Activation("gelu")(features))
+    return keras.Model(images, layers.Dense(5, activation="softmax")(features))
+
+
 def _two_heads() -> keras.Model:
     images = _images()
     features = layers.Flatten()(images)
@@ -419,6 +434,7 @@ MODELS = {
     "random_layers": Foreign(lambda: _head(_random_layers)),
     "affine_transform": Foreign(lambda: _head(_moved)),
     "attention": Foreign(_attention, derived=PROBABLE, task="classification"),
+    "mobile_blocks": Foreign(_mobile_blocks, derived=PROBABLE, task="classification"),
     "compiled_function": Foreign(_compiled_function),
     "function": Foreign(_named_function, outputs=("score",), feeds=_PHOTO),
     "concrete_function": Foreign(

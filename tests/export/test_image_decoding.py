@@ -19,6 +19,7 @@ from stn_tf.export import exif_orientation, image_decoding
 from stn_tf.export.image_decoding import decode_images
 from stn_tf.export.saved_model_file import check_stock
 from stn_tf.interface import InputSpec
+from tests.pairs import every_pair
 
 MOST_MEAN, MOST = 1.0, 6.0  # Of 255.
 FILTERS = ("bicubic", "bilinear", "lanczos", "nearest")
@@ -146,8 +147,8 @@ def test_every_format(files: dict[str, bytes], channels: int) -> None:
             raise AssertionError(name) from error
 
 
-@pytest.mark.parametrize("resize", FITTINGS)
-@pytest.mark.parametrize("interpolation", FILTERS)
+# The pairs are held on smaller images, below.
+@every_pair(together=1, interpolation=FILTERS, resize=FITTINGS)
 def test_a_large_photograph(large_jpeg: bytes, resize: str, interpolation: str) -> None:
     channels = 1 if resize == "squash" else 3
     spec = input_spec(
@@ -156,9 +157,7 @@ def test_a_large_photograph(large_jpeg: bytes, resize: str, interpolation: str) 
     assert_same(decode_images(tf.constant([large_jpeg]), spec)[0].numpy(), large_jpeg, spec)
 
 
-@pytest.mark.parametrize("resize", FITTINGS)
-@pytest.mark.parametrize("interpolation", FILTERS)
-@pytest.mark.parametrize("antialias", [True, False])
+@every_pair(antialias=[True, False], interpolation=FILTERS, resize=FITTINGS)
 def test_every_filter_shrinks_and_enlarges(
     files: dict[str, bytes], resize: str, interpolation: str, antialias: bool
 ) -> None:

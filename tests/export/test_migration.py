@@ -29,6 +29,7 @@ from tests.export.resampler_models import (
     resampler_gradient,
     saved,
 )
+from tests.pairs import every_pair
 
 v1 = tf.compat.v1
 
@@ -193,8 +194,12 @@ def test_tensorflow_1(contrib, training, tmp_path, rng):
         np.testing.assert_allclose(found, expected_of(values, moved), atol=2e-5)
 
 
-@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
-@pytest.mark.parametrize("kernel", ["bilinear", "nearest", "bicubic"])
+# Their pairs are held by tests/conformance: here each is read from an attribute.
+@every_pair(
+    together=1,
+    kernel=["bilinear", "nearest", "bicubic"],
+    padding=["zeros", "border", "reflection"],
+)
 def test_our_own_grid_sample(kernel, padding, tmp_path, rng):
     def sample(images: tf.Tensor, grid: tf.Tensor) -> dict[str, tf.Tensor]:
         with stn_tf.native_sampler():

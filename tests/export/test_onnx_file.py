@@ -16,6 +16,7 @@ from stn_tf.export import OnnxOptions, onnx, onnx_form, saved_model
 from stn_tf.export.onnx_file import convert
 from stn_tf.layers import record_transformations
 from tests import reference
+from tests.pairs import every_pair
 
 TRANSFORMS = ("affine", "attention", "similarity", "projective", "tps")
 
@@ -57,9 +58,13 @@ _OPERATIONS = {"affine": "AffineGridSample", "attention": "AffineGridSample", "t
 _OPERATIONS |= {"similarity": "AffineGridSample", "projective": "ProjectiveGridSample"}
 
 
-@pytest.mark.parametrize("form", ["dual", "standard", "custom"])
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("transform", TRANSFORMS)
+# The pairs are held by tests/conformance, of a layer alone.
+@every_pair(
+    together=1,
+    transform=TRANSFORMS,
+    align_corners=[False, True],
+    form=["dual", "standard", "custom"],
+)
 def test_every_transform(transform, align_corners, form, classifier, images, tmp_path):
     model = classifier(transform, align_corners=align_corners)
     onnx(model, tmp_path / "model.onnx", options=OnnxOptions(sampler=form), task="classification")
@@ -165,10 +170,11 @@ def test_points_that_are_no_numbers_read_as_outside():
     np.testing.assert_array_equal(crops, np.zeros((1, 2, 5, 1)))
 
 
-def test_a_grid_of_unknown_size_keeps_the_rank_of_the_crops():
+@pytest.mark.parametrize("conversions", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_a_grid_of_unknown_size_keeps_the_rank_of_the_crops(conversions):
     # tf2onnx lost a Squeeze in one of fourteen conversions.
     grid = np.zeros((1, 2, 5, 2), np.float32)
-    for _ in range(40):
+    for _ in range(conversions):
         file = _sampler_model([None, 3, 5, 1])
         crops = _answers(file, images=np.ones((1, 3, 5, 1), np.float32), grid=grid)["crops"]
         assert crops.shape == (1, 2, 5, 1)
@@ -210,8 +216,7 @@ def test_volumes_get_the_opset_that_has_them():
         np.testing.assert_allclose(crops, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("opset", [16, 17, 18, 19, 20, 21, 22])
-@pytest.mark.parametrize("form", ["dual", "standard"])
+@every_pair(together=1, form=["dual", "standard"], opset=[16, 17, 18, 19, 20, 21, 22])
 def test_every_opset(form, opset):
     written = OnnxOptions(sampler=form, opset=opset)
     file = _sampler_model([None, 4, 5, 2], written=written, kernel="bicubic")

@@ -13,6 +13,7 @@ from stn_tf.export.sampler_nodes import Sampling, Semantics
 from stn_tf.geometry import get_transform
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
 from tests import reference
+from tests.pairs import parameters
 
 KINDS = [("grid", 2), ("affine", 2), ("projective", 2), ("grid", 3)]
 SEMANTICS = [Semantics(*choices) for choices in itertools.product(KERNELS, PADDINGS, (False, True))]
@@ -27,7 +28,11 @@ SAMPLINGS = [
 ]
 
 
-@pytest.mark.parametrize("sampling", SAMPLINGS, ids=str)
+def _choices(sampling):
+    return (*sampling.semantics, sampling.points, sampling.dimensions)
+
+
+@pytest.mark.parametrize("sampling", parameters(SAMPLINGS, _choices), ids=str)
 def test_every_sampler_passes(sampling):
     semantics, _, dimensions = sampling
     # The one kind that only our library computes.

@@ -1,5 +1,6 @@
 """Files in float16 and int8: what they cost is measured, and what must stay float32 does."""
 
+import functools
 from pathlib import Path
 
 import keras
@@ -16,6 +17,22 @@ from stn_tf.export.onnx_runtimes import onnx_runtime
 from stn_tf.export.validation import validate
 
 
+@pytest.fixture(scope="module")
+def published(exported, images, tmp_path_factory):
+    """The small model in a precision and a form, exported once for all that read it."""
+
+    @functools.cache
+    def made(precision: str, form: str = "dual") -> ExportResult:
+        options = ExportOptions(
+            onnx=OnnxOptions(sampler=form), precision=precision, max_accuracy_drop=100.0
+        )
+        declared = {"images": images, "options": options, "task": "classification"}
+        out = tmp_path_factory.mktemp(f"{precision}_{form}") / "out"
+        return export_model(exported.model, out, **declared)
+
+    return made
+
+
 def _export(exported, images, out, precision, **options):
     choices = ExportOptions(precision=precision, max_accuracy_drop=options.pop("drop", 100.0))
     options.setdefault("task", "classification")
@@ -30,8 +47,8 @@ def _types(model: onnx.ModelProto) -> dict[str, int]:
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 @pytest.mark.parametrize("ours", [False, True])
-def test_answers_are_near(precision, ours, exported, images, tmp_path):
-    result = _export(exported, images, tmp_path, precision)
+def test_answers_are_near(precision, ours, exported, images, published):
+    result = published(precision)
     assert result.manifest.onnx.precision == precision
     options = onnxruntime.SessionOptions()
     if ours:
@@ -50,12 +67,8 @@ def test_answers_are_near(precision, ours, exported, images, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["dual", "standard"])
-def test_points_are_never_rounded_to_float16(form, exported, images, tmp_path):
-    options = ExportOptions(
-        onnx=OnnxOptions(sampler=form), precision="float16", max_accuracy_drop=100.0
-    )
-    result = export_model(exported.model, tmp_path, images=images, options=options)
-    model = onnx.load(result.version_dir / "model.onnx")
+def test_points_are_never_rounded_to_float16(form, published):
+    model = onnx.load(published("float16", form).version_dir / "model.onnx")
     made = {name: node for node in model.graph.node for name in node.output}
     types = _types(model)
     (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
@@ -72,9 +85,8 @@ def test_points_are_never_rounded_to_float16(form, exported, images, tmp_path):
     assert seen >= 2
 
 
-def test_float16_keeps_theta_and_the_sampler(exported, images, tmp_path):
-    result = _export(exported, images, tmp_path, "float16")
-    model = onnx.load(result.version_dir / "model.onnx")
+def test_float16_keeps_theta_and_the_sampler(published):
+    model = onnx.load(published("float16").version_dir / "model.onnx")
     types = _types(model)
     (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
     assert {types[name] for name in sampler.input} == {onnx.TensorProto.FLOAT}
@@ -83,9 +95,8 @@ def test_float16_keeps_theta_and_the_sampler(exported, images, tmp_path):
     assert weights == [onnx.TensorProto.FLOAT16]
 
 
-def test_int8_keeps_the_localisation(exported, images, tmp_path):
-    result = _export(exported, images, tmp_path, "int8")
-    model = onnx.load(result.version_dir / "model.onnx")
+def test_int8_keeps_the_localisation(published):
+    model = onnx.load(published("int8").version_dir / "model.onnx")
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("QuantizeLinear") >= 1
     made = {name: node for node in model.graph.node for name in node.output}
@@ -184,10 +195,6 @@ def test_int8_needs_images_to_be_calibrated_with(exported, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["standard", "custom"])
-def test_every_form_has_every_precision(form, exported, images, tmp_path):
-    options = ExportOptions(
-        onnx=OnnxOptions(sampler=form), precision="float16", max_accuracy_drop=100.0
-    )
-    declared = {"task": "classification"}
-    result = export_model(exported.model, tmp_path, images=images, options=options, **declared)
+def test_every_form_has_every_precision(form, published):
+    result = published("float16", form)
     assert result.manifest.accuracy.largest_difference < 0.02

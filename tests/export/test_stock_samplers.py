@@ -10,6 +10,7 @@ import stn_tf
 from stn_tf.export.stock_samplers import with_stock_samplers
 from stn_tf.geometry import get_transform
 from tests import reference
+from tests.pairs import every_pair
 
 TRANSFORMS = ("affine", "similarity", "projective", "attention")
 
@@ -38,9 +39,9 @@ def _theta(transform: str, count: int, rng: np.random.Generator) -> np.ndarray:
     return (identity + rng.normal(0, 0.25, (count, *identity.shape))).astype(np.float32)
 
 
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("size", [(9, 8), (1, 1), (1, 5), (30, 3)])
-@pytest.mark.parametrize("transform", TRANSFORMS)
+@every_pair(
+    transform=TRANSFORMS, size=[(9, 8), (1, 1), (1, 5), (30, 3)], align_corners=[False, True]
+)
 def test_samples_equal_the_definition(transform, size, align_corners, rng):
     _, fast, operations = _pair(transform, size=size, align_corners=align_corners)
     wanted = "CropAndResize" if transform == "attention" else "ImageProjectiveTransformV3"
