@@ -1,7 +1,5 @@
 """StnTf>Warp: the grid is computed while sampling, and must be the one of the geometry."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,8 +9,8 @@ from stn_tf import native
 from stn_tf.geometry import get_transform
 from stn_tf.sampling import portable
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
+from tests.pairs import every_pair
 
-COMBINATIONS = list(itertools.product(KERNELS, PADDINGS, [False, True]))
 # Near the identity, and upright windows, which are read row by row.
 THETAS = {
     "affine": lambda rng: np.eye(2, 3) + rng.normal(0, 0.3, (3, 2, 3)),
@@ -40,12 +38,22 @@ def call(images: tf.Tensor, theta: tf.Tensor, transform: str, options: tuple) ->
     )
 
 
-@pytest.mark.parametrize("options", COMBINATIONS)
-@pytest.mark.parametrize("transform", THETAS)
-@pytest.mark.parametrize("channels", [1, 3, 6])
+@every_pair(
+    channels=[1, 3, 6],
+    transform=[*THETAS],
+    kernel=KERNELS,
+    padding=PADDINGS,
+    align_corners=[False, True],
+)
 def test_values_and_gradients(
-    channels: int, transform: str, options: tuple, rng: np.random.Generator
+    channels: int,
+    transform: str,
+    kernel: str,
+    padding: str,
+    align_corners: bool,
+    rng: np.random.Generator,
 ) -> None:
+    options = kernel, padding, align_corners
     images = tf.constant(rng.normal(size=(3, 9, 8, channels)))
     theta = tf.constant(THETAS[transform](rng))
     upstream = tf.constant(rng.normal(size=(3, 7, 150, channels)))
