@@ -132,9 +132,9 @@ def _states(server: Server) -> dict[str, str]:
 @pytest.mark.parametrize(
     "options",
     [
-        ("--engine", "onnx"),
+        pytest.param(("--engine", "onnx"), marks=pytest.mark.slow),
         ("--engine", "onnx", "--enable_batching"),
-        ("--engine", "saved_model", "--enable_batching"),
+        pytest.param(("--engine", "saved_model", "--enable_batching"), marks=pytest.mark.slow),
     ],
     ids=["onnx", "onnx-batched", "saved_model-batched"],
 )

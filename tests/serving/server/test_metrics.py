@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from tensorflow_serving.apis import predict_pb2
 
+from tests.pairs import every_pair
 from tests.serving.server.conftest import Server
 from tests.serving.server.running import running, until
 
@@ -82,11 +82,12 @@ def test_known_names(base_path, pictures):
     np.testing.assert_allclose(bounds, [*(10 * 1.8**k for k in range(20)), np.inf])
 
 
-@pytest.mark.parametrize(
-    ("engine", "name"), [("onnx", "ONNX Runtime"), ("saved_model", "TensorFlow")]
-)
-@pytest.mark.parametrize("batching", [(), ("--enable_batching",)])
-def test_the_runtime_has_its_name(base_path, pictures, engine, name, batching):
+NAMES = {"onnx": "ONNX Runtime", "saved_model": "TensorFlow"}
+
+
+@every_pair(together=1, engine=[*NAMES], batching=[(), ("--enable_batching",)])
+def test_the_runtime_has_its_name(base_path, pictures, engine, batching):
+    name = NAMES[engine]
     with running(base_path, "--engine", engine, *batching) as server:
         _ask(server, pictures)
         page = read_page(server)

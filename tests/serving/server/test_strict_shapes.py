@@ -35,7 +35,11 @@ def lenient(column_path: Path) -> Iterator[Server]:
         yield found
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["alone", "batched"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(False, marks=pytest.mark.full), True],
+    ids=["alone", "batched"],
+)
 def strict(request: pytest.FixtureRequest, column_path: Path) -> Iterator[Server]:
     with running(column_path, "--strict-shapes", *["--enable_batching"] * request.param) as found:
         yield found
