@@ -2,12 +2,13 @@
 
     checkpoints/step-200/variables.index, variables.data-00000-of-00001
                          state.json
-                         iterator.index, iterator.data-00000-of-00001   of some datasets
+                         iterator.*                             of some datasets
 
 A checkpoint is written under another name and renamed when all of it is on the disk, so that a
 folder of this name is whole. The last few and the best are kept.
 """
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -141,7 +142,8 @@ class Checkpoints:
             else:
                 self._write(step, tensors, save_data)
         self._saved = step
-        self._prune()
+        with contextlib.suppress(OSError):  # What stays is in nobody's way.
+            self._prune()
 
     def _write(
         self,

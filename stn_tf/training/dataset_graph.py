@@ -15,14 +15,14 @@ def unseeded_operations(dataset: tf.data.Dataset) -> list[str]:
 
     Functions that run Python cannot be looked into.
     """
-    try:
-        text = _graph_text(dataset, _IGNORE_STATE)
-    except (tf.errors.OpError, ValueError):
-        return []  # Of captured objects that cannot be written down.
-    graph = tf.compat.v1.GraphDef.FromString(text)
-    bodies = [graph.node, *(function.node_def for function in graph.library.function)]
+    bodies = _bodies(dataset)
     found = collections.Counter(name for body in bodies for name in _unseeded(body))
     return [f"{name} ({count} times)" if count > 1 else name for name, count in found.items()]
+
+
+def operations(dataset: tf.data.Dataset) -> str:
+    """Returns the names of the operations of a dataset, by which another one is told from it."""
+    return " ".join(node.op for node in next(iter(_bodies(dataset)), ()))
 
 
 def why_state_is_not_saved(dataset: tf.data.Dataset) -> str | None:
@@ -38,6 +38,16 @@ def why_state_is_not_saved(dataset: tf.data.Dataset) -> str | None:
         reason = str(error).partition(" [Op:")[0].rpartition(": ")[2].rpartition("}} ")[2]
         return (reason.splitlines() or ["it cannot be written down"])[0].rstrip(".")
     return None
+
+
+def _bodies(dataset: tf.data.Dataset) -> list[Any]:
+    """Returns the operations of a dataset, and those of each function that it calls."""
+    try:
+        text = _graph_text(dataset, _IGNORE_STATE)
+    except (tf.errors.OpError, ValueError):
+        return []  # Of captured objects that cannot be written down.
+    graph = tf.compat.v1.GraphDef.FromString(text)
+    return [graph.node, *(function.node_def for function in graph.library.function)]
 
 
 def _graph_text(dataset: tf.data.Dataset, policy: int) -> bytes:

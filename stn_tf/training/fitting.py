@@ -154,6 +154,7 @@ def fit(
         writes=cluster.is_chief and out is not None,
     )
     lines = [*notes, *said, *feed.notes, *choice.notes, *_notes(config, model, strategy)]
+    feed.notify = lines.append
     restored = resume and out is not None and checkpoints.restore(lines.append, feed.restore)
     if init is not None and not restored:
         lines.append(start_from(Path(init), model))

@@ -11,18 +11,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.errors import DataError
-from stn_tf.training.dataset_graph import unseeded_operations, why_state_is_not_saved
+from stn_tf.errors import ConfigError, DataError
+from stn_tf.training.dataset_graph import operations, unseeded_operations, why_state_is_not_saved
 from stn_tf.training.feed import Feed
 from stn_tf.training.validation import standard
 
 _LARGEST_STATE = 256 * 2**20
+_OPERATIONS = ".operations"
 
 
 class DatasetFeed(Feed):
     """A dataset of global batches, repeated when it ends."""
 
     def __init__(self, dataset: tf.data.Dataset, strategy: tf.distribute.Strategy):
+        check_batched(dataset, "train")
         self._dataset = dataset
         self._strategy = strategy
         self._replicas = strategy.num_replicas_in_sync
@@ -63,6 +65,7 @@ class DatasetFeed(Feed):
         if not self._saves:
             return
         tf.train.Checkpoint(iterator=self._iterator).write(str(prefix))
+        prefix.with_suffix(_OPERATIONS).write_text(operations(self._dataset))
         files = list(prefix.parent.glob(f"{prefix.name}.*"))
         size = sum(file.stat().st_size for file in files)
         if size > _LARGEST_STATE:
@@ -76,8 +79,20 @@ class DatasetFeed(Feed):
             )
 
     def restore(self, prefix: Path) -> bool:
-        self._iterator = self._start(0)
-        tf.train.Checkpoint(iterator=self._iterator).read(str(prefix)).assert_consumed()
+        iterator = self._start(0)
+        try:
+            tf.train.Checkpoint(iterator=iterator).read(str(prefix)).assert_consumed()
+            # TensorFlow takes the state of quite another dataset without a word.
+            fits = prefix.with_suffix(_OPERATIONS).read_text() == operations(self._dataset)
+        except (OSError, tf.errors.OpError, AssertionError, ValueError):
+            fits = False
+        if not fits:
+            self.notify(
+                "The state of the dataset's iterator does not fit `train` as it is now, so that "
+                "what was used is skipped."
+            )
+            return False
+        self._iterator = iterator
         return True
 
     def _start(self, batches: int) -> Any:
@@ -151,6 +166,13 @@ class PyDatasetFeed(Feed):
             skipped -= self._count - len(left)
             yield map(int, left)
             self._dataset.on_epoch_end()
+
+
+def check_batched(dataset: tf.data.Dataset, name: str) -> None:
+    """Raises ConfigError if a dataset gives single examples, as far as can be seen."""
+    ranks = [spec.shape.rank for spec in tf.nest.flatten(dataset.element_spec)]
+    if 0 in ranks:
+        raise ConfigError(f"`{name}` must give batches, but it gives examples: add `.batch(...)`.")
 
 
 def distributed(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:

@@ -52,7 +52,9 @@ def keep_step(
         # The step is the news; that the disk is full as well is not.
         with contextlib.suppress(RunError), writing(out, "the batch"):
             np.savez(path, allow_pickle=False, **arrays)
-            where = f"Its batch is in `{path}`."
+            own = len(_of_replicas(batches[:1], strategy)) == strategy.num_replicas_in_sync
+            part = "Its batch" if own else "This worker's part of its batch"
+            where = f"{part} is in `{path}`."
     return " ".join([where, *said]).strip()
 
 

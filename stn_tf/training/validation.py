@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.errors import DataError
+from stn_tf.errors import ConfigError, DataError
 from stn_tf.sampling.choice import preferred_sampler
 from stn_tf.training.compiled import compiled_with
 from stn_tf.training.objective import Objective
@@ -24,9 +24,19 @@ class Validation:
         objective: Built.
         data: Anything that gives (x, y, sample weights) each time it is iterated over, or a
             `keras.utils.PyDataset`. Batches may differ in size.
+
+    Raises:
+        ConfigError: If the data has no end.
     """
 
     def __init__(self, model: keras.Model, objective: Objective, data: Iterable[Any]):
+        endless = (
+            data.cardinality() == tf.data.INFINITE_CARDINALITY
+            if isinstance(data, tf.data.Dataset)
+            else isinstance(data, keras.utils.PyDataset) and data.num_batches is None
+        )
+        if endless:
+            raise ConfigError("`validation` must end, but it has no end: it may be repeated.")
         self._model = model
         self._objective = objective
         self._data = data
@@ -94,20 +104,8 @@ def measure(
 def batches_of(data: Any) -> Iterable[Any]:
     """Returns an iterable over the batches of anything, as tuples."""
     if isinstance(data, keras.utils.PyDataset):
-        return (standard(data[i]) for i in range(len_of(data)))
+        return (standard(data[i]) for i in range(data.num_batches))
     return (standard(batch) for batch in data)
-
-
-def len_of(data: keras.utils.PyDataset) -> int:
-    """Returns how many batches a PyDataset has.
-
-    Raises:
-        DataError: If it has no end.
-    """
-    count = data.num_batches
-    if count is None:
-        raise DataError("`validation` must end, but its `num_batches` is None.")
-    return int(count)
 
 
 def standard(batch: Any) -> Any:

@@ -299,6 +299,16 @@ def test_validation_that_gives_nothing_exception_raised(digits, linear, config, 
         fit(linear, digits.by_step(), once, config(), loss=loss, progress=False)
 
 
+def test_endless_validation_exception_raised(digits, linear, config, loss):
+    with pytest.raises(ConfigError, match="`validation` must end, but it has no end"):
+        fit(linear, digits.by_step(), digits.validation.repeat(), config(), loss=loss)
+
+
+def test_examples_instead_of_batches_exception_raised(digits, linear, config, loss):
+    with pytest.raises(ConfigError, match="`train` must give batches, but it gives examples: add"):
+        fit(linear, digits.dataset().unbatch(), config=config(), loss=loss)
+
+
 def test_weights_that_learn_nothing_are_named(capsys, digits, config, loss):
     images = keras.Input((8, 8, 1))
     flat = keras.layers.Flatten()(images)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stn_tf.errors import DataError
+from stn_tf.errors import ConfigError, DataError
 from stn_tf.training.dataset_graph import unseeded_operations, why_state_is_not_saved
 from stn_tf.training.feed import next_batch, open_feed
 
@@ -52,7 +52,7 @@ def test_looking_into_a_dataset_does_not_change_its_order():
         tf.random.set_seed(1)
         dataset = NUMBERS.shuffle(20, seed=2)
         if look:
-            open_feed(dataset, ONE, seed=0)
+            open_feed(dataset.batch(1), ONE, seed=0)
         orders.append([list(map(int, dataset)) for _ in range(2)])
     assert orders[0] == orders[1]
     assert orders[0][0] != orders[0][1]
@@ -80,6 +80,23 @@ def test_a_dataset_is_repeated_and_goes_on_from_its_state(tmp_path):
     assert _taken(skipping.iterator(4), 4) == rest
 
 
+def test_a_state_of_another_dataset_is_skipped(tmp_path):
+    feed = open_feed(NUMBERS.shuffle(5, seed=1).batch(8), ONE, seed=0)
+    _taken(feed.iterator(0), 2)
+    feed.save(tmp_path / "iterator")
+    again = open_feed(NUMBERS.batch(8), ONE, seed=0)
+    notes = []
+    again.notify = notes.append
+    assert not again.restore(tmp_path / "iterator")
+    assert "does not fit `train` as it is now" in notes[0]
+    assert _taken(again.iterator(1), 1) == [list(range(8, 16))]
+
+
+def test_examples_exception_raised():
+    with pytest.raises(ConfigError, match=r"`train` must give batches, .* add `\.batch\(\.\.\.\)`"):
+        open_feed(NUMBERS, ONE, seed=0)
+
+
 def test_a_state_that_is_too_large_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("stn_tf.training.foreign_data._LARGEST_STATE", 2000)
     feed = open_feed(NUMBERS.shuffle(20, seed=1).batch(2), ONE, seed=0)
@@ -96,7 +113,7 @@ def test_a_state_that_is_too_large_is_not_kept(tmp_path, monkeypatch):
 def test_an_endless_dataset_and_an_empty_one():
     endless = open_feed(NUMBERS.repeat().batch(3), ONE, seed=0)
     assert _taken(endless.iterator(7), 1) == [[1, 2, 3]]
-    empty = open_feed(NUMBERS.take(0), ONE, seed=0)
+    empty = open_feed(NUMBERS.take(0).batch(1), ONE, seed=0)
     with pytest.raises(DataError, match="`train` has no batches"):
         empty.first()
     with pytest.raises(DataError, match="`train` ended after 0 batches"):
