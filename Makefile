@@ -8,24 +8,40 @@ FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 120
 SETUP := setup.cfg setup.py pyproject.toml constraints.txt
 NATIVE := stn_tf/native/build.json
+# Two processes; one that has run out of tests takes half of what the other still has.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint types tests addons-env addons-models addons-test sanitize fuzz clean
+.PHONY: demo quick test check lint types tests tests-full coverage
+.PHONY: addons-env addons-models addons-test sanitize fuzz clean
 
 demo: $(VENV)/installed            ## Train, export and predict on real digits, end to end.
 	$(BIN)/stn-tf demo --out demo
 
-test: lint types tests             ## Everything that must pass.
+quick: $(VENV)/installed-dev       ## A smoke of every room, in two minutes.
+	$(PYTEST) -m "not full and not slow" @tests/quick.txt
+
+test: lint types tests             ## Every property; of long products, every pair of choices.
+
+check: lint types tests-full       ## Everything; .ci/run does.
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/installed-dev       # On the installed tree, where stn_tf.export has its real name.
-	rm -rf build && $(BIN)/pip install --quiet --no-deps --force-reinstall .
-	cd $(VENV) && bin/mypy --config-file ../setup.cfg -p stn_tf
+types: $(VENV)/installed-dev       # On a tree as it is installed: stn_tf.export has its real name.
+	rm -rf build/types && mkdir -p build/types
+	cp -Rp stn_tf build/types && cp -Rp export serving cli build/types/stn_tf
+	cd build/types && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../setup.cfg \
+	  --cache-dir ../../.mypy_cache -p stn_tf
 
 tests: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
+	$(PYTEST) -m "not full and not slow"
+
+tests-full: $(VENV)/installed-dev  ## Whole products, and what takes long.
+	$(PYTEST)
+
+coverage: $(VENV)/installed-dev    ## Which lines `make tests` runs; it takes half as long again.
+	$(PYTEST) -m "not full and not slow" --cov --cov-report=term
 
 # The native sampler, beside its sources: checkouts use it there, and installing copies it. Where
 # there is no compiler it says so, and everything runs on the portable sampler.
@@ -34,12 +50,12 @@ $(NATIVE): stn_tf/native/build.py $(wildcard stn_tf/native/src/*)
 
 $(VENV)/installed: $(SETUP) $(NATIVE) $(shell find stn_tf export serving cli -name '*.py')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	rm -rf build && $(BIN)/pip install --quiet --constraint constraints.txt .
+	rm -rf build/lib* && $(BIN)/pip install --quiet --constraint constraints.txt .
 	touch $@
 
 $(VENV)/installed-dev: $(SETUP) $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	rm -rf build && $(BIN)/pip install --quiet --constraint constraints.txt '.[dev]'
+	rm -rf build/lib* && $(BIN)/pip install --quiet --constraint constraints.txt '.[dev]'
 	touch $@
 
 addons-env: $(ADDONS)/installed    ## The environment in which real TensorFlow Addons runs.
