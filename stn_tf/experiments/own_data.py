@@ -44,6 +44,8 @@ def prepare(config: ImagesConfig) -> Prepared:
         config, interface, pretrained = _of_classifier(config, train, names, notes)
         loss, metrics = _loss(config, train, notes), (ErrorPercent(),)
     config = _with_steps(config, train, notes)
+    if "validation" not in given and "monitor" not in config.model_fields_set:
+        config = config.model_copy(update={"monitor": "auto"})  # There is nothing to choose by.
     if pretrained:
         config = config.model_copy(update=fine_tuning(config, config.steps, notes))
     return Prepared(

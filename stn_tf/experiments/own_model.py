@@ -54,11 +54,16 @@ class _Taught:
         self._teaching = teaching
 
     def batches(self, start_step: int, **replicas: Any) -> "tf.data.Dataset":
-        low, high = self._teaching.interface.inputs[0].value_range or (0.0, 1.0)
+        import tensorflow as tf
+
+        spec = self._teaching.interface.inputs[0]
+        low, high = spec.value_range or (0.0, 1.0)
+        dtype = tf.as_dtype(spec.dtype)
 
         def batch(images: Any, *labels: Any) -> tuple[Any, ...]:
             if (low, high) != (0.0, 1.0):
                 images = low + images * (high - low)
+            images = tf.cast(tf.round(images) if dtype.is_integer else images, dtype)
             return self._teaching.batch(images, *labels)
 
         return self._data.batches(start_step, **replicas).map(batch)
@@ -135,15 +140,24 @@ def teaching(config: ImagesConfig, interface: ModelInterface) -> Teaching:
         loss = kind(from_logits=meaning == "logits", label_smoothing=config.label_smoothing)
         notes.append(f"The loss is {loss.name} (compile the model to have another).")
     metrics = () if binary or loss is None else (ErrorPercent(),)
-    sparse = "sparse" in _name_of(getattr(model, "loss", None))
+    sparse = not binary and "sparse" in _name_of(getattr(model, "loss", None))
+    if loss is None and not binary:
+        form = "numbers of classes" if sparse else "one-hot"
+        notes.append(f"Labels are given as {form}, by the name of the model's own loss.")
+    if inputs[0].dtype == "uint8" and config.value_range != (0.0, 255.0):
+        raise ConfigError(
+            f"`value_range` must be [0.0, 255.0], because `model` {config.model} takes bytes "
+            f"(uint8), but it is [{low:g}, {high:g}]."
+        )
+    taken = {
+        "name": inputs[0].name,
+        "dtype": inputs[0].dtype,
+        "value_range": config.value_range,
+    }
     return Teaching(
         interface.model_copy(
             update={
-                "inputs": (
-                    spec.model_copy(
-                        update={"name": inputs[0].name, "value_range": config.value_range}
-                    ),
-                ),
+                "inputs": (spec.model_copy(update=taken),),
                 "outputs": (outputs[0].model_copy(update={"meaning": meaning}),),
                 "task": "binary" if binary else "classification",
             }
@@ -230,6 +244,10 @@ def _fits(taken: Sequence[int | None], given: Sequence[int | None]) -> bool:
 
 
 def _name_of(loss: Any) -> str:
-    """What a loss is called, as text, class or function."""
+    """What a loss is called, as text, class or function, or the only one of several."""
+    if isinstance(loss, Mapping):
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        loss = loss[0]
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or type(loss).__name__
     return str(getattr(loss, "__name__", name)).lower()

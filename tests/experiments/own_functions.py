@@ -31,6 +31,14 @@ def of_bytes(input_shape: tuple[int, ...], classes: int) -> keras.Model:
     return keras.Sequential([keras.Input(input_shape), keras.layers.Rescaling(1 / 255), model])
 
 
+def of_uint8(input_shape: tuple[int, ...], classes: int) -> keras.Model:
+    images = keras.Input(input_shape, dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Dense(classes, name="digits")(flat))
+    model.compile(loss={"digits": keras.losses.SparseCategoricalCrossentropy(from_logits=True)})
+    return model
+
+
 def one_number(input_shape: tuple[int, ...]) -> keras.Model:
     return _flat(input_shape, keras.layers.Dense(1))
 

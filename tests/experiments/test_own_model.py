@@ -80,6 +80,7 @@ def test_what_is_decided_of_a_model(
     assert "black and white for 0 and 1 (value_range=[0, 1])" in notes
     if loss is None:
         assert (made.loss, made.metrics) == (None, ())
+        assert "Labels are given as numbers of classes, by the name of the model's own" in notes
     else:
         assert (made.loss.name, made.loss.label_smoothing) == (loss, 0.1)
         assert f"The loss is {loss} (compile the model to have another)." in notes
@@ -128,6 +129,20 @@ def test_a_range_of_bytes_is_the_same_while_training_and_after(
     assert {image.tobytes() for image in np.rint(evaluated.numpy()[..., 0])} <= {
         file.tobytes() for file in files
     }
+
+
+def test_bytes(digits: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`value_range` must be \[0\.0, 255\.0\], because"):
+        prepared("of_uint8", digits)
+    config = settings("of_uint8", digits, "value_range=[0.0, 255.0]")
+    report = train(config, tmp_path / "run", progress=False)
+    run = Run(tmp_path / "run")
+    assert run.interface.image.dtype == "uint8"
+    images, labels = run.examples("test")
+    assert images.dtype == np.uint8
+    assert images.max() > 200
+    wrong = run.load_model()(images).numpy().argmax(1) != labels
+    assert report.error_percent == pytest.approx(100 * wrong.mean())
 
 
 @pytest.mark.parametrize(
