@@ -33,15 +33,12 @@ def numbered(count: int) -> Examples:
 
 @pytest.mark.parametrize("distortion", DISTORTIONS)
 def test_a_batch_depends_on_seed_and_step_alone(examples: Examples, distortion: str) -> None:
-    options = {"batch_size": 8, "steps": 3}
-    first, again, other = (
-        batches(training(examples, distortion, seed=seed, **options)) for seed in (1, 1, 2)
-    )
-    later = batches(training(examples, distortion, seed=1, batch_size=8, start_step=2, steps=1))
-    for (images, labels), (same, same_labels) in zip(first, again, strict=True):
+    first = batches(training(examples, distortion, seed=1, batch_size=8, steps=3))
+    again = batches(training(examples, distortion, seed=1, batch_size=8, start_step=1, steps=2))
+    other = batches(training(examples, distortion, seed=2, batch_size=8, steps=1))
+    for (images, labels), (same, same_labels) in zip(first[1:], again, strict=True):
         np.testing.assert_array_equal(images, same)
         np.testing.assert_array_equal(labels, same_labels)
-    np.testing.assert_array_equal(later[0][0], first[2][0])
     assert not np.array_equal(first[0][0], other[0][0])
     assert not np.array_equal(first[0][0], first[1][0])
 
