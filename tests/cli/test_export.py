@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stn_tf.cli.main import main
-from stn_tf.layers import SpatialTransformer
 from stn_tf.experiments import Run, load_experiment, train
+from stn_tf.layers import SpatialTransformer
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,8 @@ def test_no_run(tmp_path):
 
 def test_damaged_run(run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / "run")
-    (data,) = (tmp_path / "run" / "checkpoints").glob("*.data-*")
-    data.write_bytes(data.read_bytes()[:1000])
+    for data in (tmp_path / "run" / "checkpoints").rglob("*.data-*"):
+        data.write_bytes(data.read_bytes()[:1000])
     result = _export(tmp_path / "run", "--out", tmp_path / "out")
     _assert_one_line(result)
     assert not (tmp_path / "out").exists()

@@ -92,12 +92,18 @@ def test_formats_hold_the_same(engine: Engine, folder: Path, tmp_path: Path) -> 
         assert float(line["probability_dög"]) == row["probabilities"][3]
 
 
+@pytest.fixture(scope="module")
+def two_dir(tmp_path_factory: pytest.TempPathFactory, two_transformers: keras.Model) -> Path:
+    out = tmp_path_factory.mktemp("two") / "model"
+    export_model(two_transformers, out, classes=("a", "b", "c"), input_range=(0, 1))
+    return out
+
+
 @pytest.mark.parametrize("engine_name", ["onnx", "saved_model"])
 def test_columns_are_in_the_same_order_for_every_engine(
-    engine_name: str, folder: Path, tmp_path: Path, two_transformers: keras.Model
+    engine_name: str, folder: Path, tmp_path: Path, two_dir: Path
 ) -> None:
-    export_model(two_transformers, tmp_path / "model", classes=("a", "b", "c"), input_range=(0, 1))
-    engine = load_engine(tmp_path / "model", engine_name)
+    engine = load_engine(two_dir, engine_name)
     predict(engine, [folder], tmp_path / "rows.jsonl", probabilities=True)
     predict(engine, [folder], tmp_path / "rows.csv")
     (first, *_) = read_jsonl(tmp_path / "rows.jsonl")

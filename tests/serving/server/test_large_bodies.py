@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import trustme
 
+from tests.pairs import every_pair
 from tests.serving.server.running import running
 
 PREDICT = "/v1/models/small:predict"
@@ -248,8 +249,7 @@ def test_a_body_that_does_not_come_in_time(impatient, images, sent):
     assert impatient.call("/livez")[0] == 200
 
 
-@pytest.mark.parametrize("sent", [0, 1000, 3_000_000])
-@pytest.mark.parametrize("how", ["close", "half", "reset"])
+@every_pair(together=1, how=["close", "half", "reset"], sent=[0, 1000, 3_000_000])
 def test_a_client_that_leaves_in_the_middle(base_path, images, sent, how):
     with running(base_path) as server:
         with connect(server) as client:
