@@ -149,7 +149,7 @@ def teaching(config: ImagesConfig, interface: ModelInterface) -> Teaching:
             f"`value_range` must be [0.0, 255.0], because `model` {config.model} takes bytes "
             f"(uint8), but it is [{low:g}, {high:g}]."
         )
-    taken = {
+    image = {
         "name": inputs[0].name,
         "dtype": inputs[0].dtype,
         "value_range": config.value_range,
@@ -157,7 +157,7 @@ def teaching(config: ImagesConfig, interface: ModelInterface) -> Teaching:
     return Teaching(
         interface.model_copy(
             update={
-                "inputs": (spec.model_copy(update=taken),),
+                "inputs": (spec.model_copy(update=image),),
                 "outputs": (outputs[0].model_copy(update={"meaning": meaning}),),
                 "task": "binary" if binary else "classification",
             }
