@@ -306,7 +306,7 @@ def _fit(
     box = fitted(original, size, resize=resize, crop_pct=crop_pct)
     pixels = _scaled(image, box.height, box.width, interpolation, antialias)
     pixels = pixels.reshape(box.height, box.width, -1)
-    if box.left < 0 or box.top < 0:
+    if resize == "center_crop":
         pixels = pixels[-box.top :, -box.left :][:height, :width]
     elif (box.height, box.width) != (height, width):
         around = np.full((height, width, pixels.shape[2]), round(pad_value), pixels.dtype)
