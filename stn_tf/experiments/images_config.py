@@ -34,7 +34,9 @@ class ImagesConfig(ExperimentConfig):
         test_share: Likewise, to report on.
         image_size: Height and width in pixels that the model takes; a number stands for a square.
         channels: 3 (colour) or 1 (grey).
-        resize: How images are fitted into that size: `letterbox`, `squash` or `center_crop`.
+        resize: How images are fitted into that size: `letterbox`, `squash` or `center_crop`; `auto`
+            cuts where that leaves most of the typical image and no transformer searches it, and
+            stretches elsewhere.
         crop_pct: Of `center_crop`: which share of the side is kept.
         model: `classifier`, a network of `stn_tf.models`; or `package.module:function`, a function
             of yours that returns a Keras model.
@@ -73,8 +75,8 @@ class ImagesConfig(ExperimentConfig):
     test_share: float = Field(0.2, gt=0, lt=1)
     image_size: Size | None = None
     channels: Literal[1, 3] | None = None
-    resize: Literal["letterbox", "squash", "center_crop"] = "squash"
-    crop_pct: float = Field(0.875, gt=0, le=1)
+    resize: Literal["auto", "letterbox", "squash", "center_crop"] = "auto"
+    crop_pct: float = Field(1.0, gt=0, le=1)
     model: str = "classifier"
     value_range: tuple[float, float] = (0.0, 1.0)
     task: Task | None = None

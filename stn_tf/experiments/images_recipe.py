@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from stn_tf.data import Collection, Part
 
-# What most backbones were trained at.
-_PRETRAINED_SIZE = 224
+# More than most backbones were trained at: objects look larger to them than in training, which
+# used crops.
+_PRETRAINED_SIZE = 256
+# Of the typical image: what cutting must leave, which is most of a photograph of 3:2.
+_LEAST_LEFT = 0.6
 # From scratch, more pixels cost time before they pay.
 _MOST_FROM_SCRATCH = 128
 _LEAST_FROM_SCRATCH = 28
@@ -115,9 +118,15 @@ class ImagesRecipe:
         if config.image_size is None:
             side = _PRETRAINED_SIZE if pretrained else _typical_side(headers)
             changes["image_size"] = (side, side)
+        height, width = size = config.image_size or changes["image_size"]
+        resize, left = _fitting(config, size, headers)
+        changes["resize"] = resize
+        if config.image_size is None or config.resize == "auto":
+            told = height if height == width else f"[{height}, {width}]"
+            cut = f", which leaves {left:.0%} of the typical one" if left < 0.995 else ""
             notes.append(
-                f"Images are brought to {side} x {side} pixels by {config.resize} "
-                f"(image_size={side}, resize={config.resize})."
+                f"Images are brought to {height} x {width} pixels by {resize}{cut} "
+                f"(image_size={told}, resize={resize})."
             )
         changes["channels"] = channels
         changes |= _schedule(config, len(collection.train), pretrained, notes)
@@ -220,6 +229,20 @@ def _typical_side(headers: Sequence[Any]) -> int:
     sides = sorted(max(header.height, header.width) for header in headers)
     side = sides[len(sides) // 2] if sides else _MOST_FROM_SCRATCH
     return min(max(side, _LEAST_FROM_SCRATCH), _MOST_FROM_SCRATCH)
+
+
+def _fitting(
+    config: ImagesConfig, size: Sequence[int], headers: Sequence[Any]
+) -> tuple[str, float]:
+    """How images are brought to a size, and which share of the typical one that leaves."""
+    products = [(header.height * size[1], header.width * size[0]) for header in headers]
+    shares = sorted(min(pair) / max(pair) for pair in products)
+    left = config.crop_pct**2 * (shares[len(shares) // 2] if shares else 1.0)
+    resize = config.resize
+    if resize == "auto":
+        # Cutting keeps the shapes of things; but a transformer is there to search all of an image.
+        resize = "squash" if config.transformers or left < _LEAST_LEFT else "center_crop"
+    return resize, left if resize == "center_crop" else 1.0
 
 
 def _schedule(

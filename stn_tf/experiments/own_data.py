@@ -144,7 +144,7 @@ def _of_classifier(
         layout="NHWC",
         color_space="grayscale" if channels == 1 else "rgb",
         value_range=(0.0, 1.0),
-        resize=config.resize,
+        resize="squash" if config.resize == "auto" else config.resize,
     )
     logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
     notes.append("Images are taken to be in 0..1, as our models take them.")

