@@ -11,6 +11,11 @@ from stn_tf.experiments.images_config import ImagesConfig
 if TYPE_CHECKING:
     from stn_tf.data import Collection
 
+_LOCALISATIONS = {
+    "small": "A small network of its own finds where transformers look",
+    "backbone": "What the backbone sees of the whole image tells where transformers look",
+    "salient": "Transformers start where the backbone's features are strong",
+}
 # More than most backbones were trained at: objects look larger to them than in training, which
 # used crops.
 _PRETRAINED_SIZE = 256
@@ -64,13 +69,14 @@ def choose_network(
         notes: Gets a line for each choice.
     """
     from stn_tf.models import choose_backbone
+    from stn_tf.models.classifier import best_localisation
 
     choice = choose_backbone(config.backbone, config.weights, image_size=size)
     notes.extend(choice.notes)
     changes: dict[str, Any] = {"backbone": choice.backbone, "weights": choice.weights}
     if config.transformers and config.localisation == "auto":
-        found = changes["localisation"] = "backbone" if choice.pretrained else "small"
-        notes.append(f"What finds the crops is {found} (localisation={found}).")
+        found = changes["localisation"] = best_localisation(choice.pretrained, config.crop_scale)
+        notes.append(f"{_LOCALISATIONS[found]} (localisation={found}).")
     return changes, choice.pretrained
 
 

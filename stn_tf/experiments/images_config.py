@@ -50,7 +50,7 @@ class ImagesConfig(ExperimentConfig):
         crop_scale: A fixed scale of attention; None where it is learned.
         share_backbone: Whether all crops go through one backbone.
         whole_image: Whether the features of the whole image stand beside those of the crops.
-        localisation: `small`, `backbone` or `auto`.
+        localisation: `small`, `backbone`, `salient` or `auto`.
         dropout: Of the features, before the classes.
         batch_norm: Whether the statistics of a pre-trained backbone are `frozen`, or `train`.
         label_smoothing: How much of a label is spread over all classes.
@@ -88,7 +88,7 @@ class ImagesConfig(ExperimentConfig):
     crop_scale: float | None = Field(None, gt=0, le=1)
     share_backbone: bool = True
     whole_image: bool = True
-    localisation: Literal["auto", "small", "backbone"] = "auto"
+    localisation: Literal["auto", "small", "backbone", "salient"] = "auto"
     dropout: float = Field(0.2, ge=0, lt=1)
     batch_norm: Literal["frozen", "train"] = "frozen"
     label_smoothing: float = Field(0.1, ge=0, lt=1)

@@ -12,7 +12,7 @@ from stn_tf.models.backbone import Choice, build_backbone, choose_backbone
 from stn_tf.models.looks import Looks, look
 
 TRANSFORMATIONS = ("affine", "similarity", "attention")
-LOCALISATIONS = ("auto", "small", "backbone")
+LOCALISATIONS = ("auto", "small", "backbone", "salient")
 BATCH_NORMS = ("frozen", "train")
 
 
@@ -59,9 +59,11 @@ def build_classifier(
         share_backbone: Whether the image and all crops go through one backbone.
         whole_image: Whether the features of the whole image stand beside those of the crops.
         localisation: `small`, a network of its own; `backbone`, what a backbone sees of the whole
-            image at the size of the crops, with a small head; `auto`, which is the latter if the
-            backbone is pre-trained. A shared backbone learns nothing from where crops lie; where
-            they are not shared, the localisation has one more of its own.
+            image at the size of the crops, with a small head; `salient`, the same, but the crops
+            start where its features are strong (`SalientRegion`), and tile that window; `auto`,
+            which is `salient` if the backbone is pre-trained and `crop_scale` is free, else one of
+            the others. A shared backbone learns nothing from where crops lie; where they are not
+            shared, the localisation has one more of its own.
         dropout: The share of features that training drops before the classes.
         batch_norm: Of a pre-trained backbone: `frozen` normalises with its own statistics and
             scales for good, `train` goes on learning them. From scratch they are always learned.
@@ -100,11 +102,16 @@ def build_classifier(
     images = keras.Input(input_shape, dtype="float32", name="images")
     if transformers:
         if localisation == "auto":
-            localisation = "backbone" if choice.pretrained else "small"
+            localisation = best_localisation(choice.pretrained, crop_scale)
             notify(f"localisation={localisation}, because weights={choice.weights}.")
+        if localisation == "salient" and crop_scale is not None:
+            raise ConfigError(
+                "`localisation` salient finds the scale of the crops itself, but `crop_scale` is "
+                f"{crop_scale}. Leave that out, or set localisation=backbone."
+            )
         if localisation == "small":
             _check_localisation(input_shape[:2])
-        looks = Looks(transformers, transformation, size, crop_scale, localisation == "backbone")
+        looks = Looks(transformers, transformation, size, crop_scale, localisation)
         features = look(images, looks, new_backbone, share=share_backbone, whole=whole_image)
     else:
         features = keras.layers.GlobalAveragePooling2D(name="pool")(
@@ -114,6 +121,13 @@ def build_classifier(
         features = keras.layers.Dropout(dropout, name="dropout")(features)
     logits = keras.layers.Dense(classes, dtype="float32", name="logits")(features)
     return keras.Model(images, logits, name=choice.backbone.replace("-", "_").lower())
+
+
+def best_localisation(pretrained: bool, crop_scale: float | None) -> str:
+    """Returns what `localisation="auto"` stands for."""
+    if not pretrained:
+        return "small"
+    return "salient" if crop_scale is None else "backbone"
 
 
 def _settle_batch_norm(network: keras.Model, *, frozen: bool) -> None:

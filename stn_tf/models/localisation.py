@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.geometry import MatrixTransform, get_transform
+from stn_tf.layers import SalientRegion, SpatialTransformer
 
 # The least image, in pixels, that tells where something is.
 LEAST_SIZE = 16
@@ -61,6 +62,37 @@ def localisation_head(*, name: str = "localisation") -> keras.Model:
     )
 
 
+def salient_localisation(
+    feature_shape: Sequence[int], *, name: str = "localisation"
+) -> keras.Model:
+    """Returns a network of a backbone's features `[N, h, w, F]` -> `[N, 131]`.
+
+    The first three numbers are those of `SalientRegion`, the others those of `localisation_head`.
+    """
+    features = keras.Input(tuple(feature_shape), name="features")
+    parts = [SalientRegion(name="region")(features), localisation_head(name="head")(features)]
+    return keras.Model(features, keras.layers.Concatenate(name="both")(parts), name=name)
+
+
+def start_at_region(transformer: SpatialTransformer, transformation: str, count: int) -> None:
+    """Has crops start as the tiles of the salient region; what the head adds starts at zero.
+
+    Args:
+        transformer: Built, with a localisation as of `salient_localisation`, unconstrained.
+        transformation: Its family: one that is linear in scale and translation.
+        count: How many crops there are.
+    """
+    dense = transformer.regression.dense
+    kernel = np.zeros(dense.kernel.shape, np.float32)
+    start, *moved = (
+        _theta(transformation, tiles(count), move) for move in ((0, 0), (1, 0), (0, 1))
+    )
+    kernel[:2] = [(theta - start).ravel() for theta in moved]
+    kernel[2] = start.ravel()  # A tile of a window of half a side 1, and it shrinks with it.
+    dense.kernel.assign(kernel)
+    dense.bias.assign(np.zeros(dense.bias.shape))
+
+
 def tiles(count: int, scale: float | None = None) -> list[tuple[float, float, float]]:
     """Returns (scale, tx, ty) of windows that tile an image, row by row.
 
@@ -86,7 +118,16 @@ def tiles(count: int, scale: float | None = None) -> list[tuple[float, float, fl
 
 def initial_theta(transformation: str, count: int, scale: float | None = None) -> np.ndarray:
     """Returns the theta `[count, *theta]`, float32, of each tile."""
-    matrices = [[[s, 0, tx], [0, s, ty], [0, 0, 1]] for s, tx, ty in tiles(count, scale)]
+    return _theta(transformation, tiles(count, scale))
+
+
+def _theta(
+    transformation: str,
+    windows: Sequence[tuple[float, float, float]],
+    move: Sequence[float] = (0, 0),
+) -> np.ndarray:
+    """Theta `[count, *theta]` of windows (scale, tx, ty), all of them moved by (x, y)."""
+    matrices = [[[s, 0, tx + move[0]], [0, s, ty + move[1]], [0, 0, 1]] for s, tx, ty in windows]
     transform = get_transform(transformation)
     assert isinstance(transform, MatrixTransform)
     theta: np.ndarray = transform.from_matrix(tf.constant(matrices, tf.float32)).numpy()

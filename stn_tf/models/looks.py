@@ -10,7 +10,9 @@ from stn_tf.layers.constraints import Constraint
 from stn_tf.models.localisation import (
     initial_theta,
     localisation_head,
+    salient_localisation,
     small_localisation,
+    start_at_region,
 )
 
 
@@ -23,14 +25,15 @@ class Looks:
         transformation: A name of `stn_tf.geometry.TRANSFORMS`.
         size: Height and width of a crop, and of the whole image beside it, in pixels.
         scale: Where a crop's scale starts; attention keeps it. None for tiles of free scale.
-        by_backbone: Whether the localisation sees what a backbone sees of the whole image.
+        localisation: `small`; or what sees what a backbone sees of the whole image: `backbone`, or
+            `salient`, which starts where its features are strong.
     """
 
     count: int
     transformation: str
     size: tuple[int, int]
     scale: float | None
-    by_backbone: bool
+    localisation: str
 
 
 def look(
@@ -54,7 +57,7 @@ def look(
     pool = keras.layers.GlobalAveragePooling2D(name="pool")
     shared = new_backbone(next(names)) if share else None
     parts, seen = [], None
-    if whole or (shared and looks.by_backbone):
+    if whole or (shared and looks.localisation != "small"):
         seen = (shared or new_backbone(next(names)))(_reduce(images, looks.size))
         if whole:
             parts.append(pool(seen))
@@ -79,16 +82,15 @@ def _crops(
 ) -> keras.KerasTensor:
     """The crops `[N, count, h, w, C]`, or of one transformer `[N, h, w, C]`."""
     features = None
-    if not looks.by_backbone:
+    if looks.localisation == "small":
         localisation = small_localisation(images.shape[1:])
     elif seen is not None:
         # Where to look must not change what a shared backbone sees, and costs nothing backwards.
-        localisation, features = localisation_head(), keras.ops.stop_gradient(seen)
+        localisation, features = _head(looks, seen), keras.ops.stop_gradient(seen)
     else:
         whole = keras.Input(images.shape[1:], name="images")
         own = new_backbone("localisation_backbone")(_reduce(whole, looks.size))
-        head = localisation_head(name="head")
-        localisation = keras.Model(whole, head(own), name="localisation")
+        localisation = keras.Model(whole, _head(looks, own, "head")(own), name="localisation")
     fixed: dict[str, Constraint] = {}
     if looks.scale is not None and looks.transformation == "attention":
         fixed["scale"] = looks.scale
@@ -102,7 +104,16 @@ def _crops(
         crops=looks.count if looks.count > 1 else None,
         name="spatial_transformer",
     )
-    return transformer(images) if features is None else transformer(images, features=features)
+    crops = transformer(images) if features is None else transformer(images, features=features)
+    if looks.localisation == "salient":
+        start_at_region(transformer, looks.transformation, looks.count)
+    return crops
+
+
+def _head(looks: Looks, seen: keras.KerasTensor, name: str = "localisation") -> keras.Model:
+    if looks.localisation == "salient":
+        return salient_localisation(seen.shape[1:], name=name)
+    return localisation_head(name=name)
 
 
 def _shared_features(

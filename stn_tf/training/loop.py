@@ -142,7 +142,7 @@ class Loop:
         if step == config.frozen_steps + 1 and not first and config.frozen:
             frozen.close()
             self.trainer.retrace()
-            self.progress.say(f"step {step}: {', '.join(config.frozen)} learn from now on.")
+            self.progress.say(f"step {step}: no longer frozen: {', '.join(config.frozen)}.")
             return True
         return False
 

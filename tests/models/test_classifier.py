@@ -11,8 +11,9 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import ConfigError
-from stn_tf.layers import record_transformations, spatial_transformers
+from stn_tf.layers import SalientRegion, record_transformations, spatial_transformers
 from stn_tf.models import build_classifier
+from stn_tf.models.localisation import tiles
 
 SHAPE = (48, 48, 3)
 CLASSES = 5
@@ -130,6 +131,37 @@ def test_papers_network_for_birds() -> None:
     expected = np.broadcast_to([[0.5, -0.5, 0.0], [0.5, 0.5, 0.0]], (3, 2, 3))
     np.testing.assert_allclose(records[0].theta, expected, atol=1e-6)
     np.testing.assert_allclose(records[0].crops[:, 1], IMAGES[:, 12:36, 24:], atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("transformation", ["affine", "similarity", "attention"])
+def test_crops_start_as_tiles_of_what_is_salient(
+    transformation: str, count: int, share: bool
+) -> None:
+    keras.utils.set_random_seed(1)
+    model = small(
+        transformers=count,
+        transformation=transformation,
+        share_backbone=share,
+        localisation="salient",
+    )
+    (transformer,) = spatial_transformers(model)
+    if share:
+        seen = model.get_layer("backbone")(IMAGES)
+    else:
+        seen = transformer.localisation.get_layer("localisation_backbone")(IMAGES)
+    with record_transformations() as records:
+        model(IMAGES)
+    grid = np.asarray(records[0].grid).reshape(3, count, *SHAPE[:2], 2)
+    regions = SalientRegion()(seen).numpy()
+    assert regions[:, 2].min() < 1
+    for image, (x, y, half) in enumerate(regions):
+        for crop, (scale, right, down) in enumerate(tiles(count)):
+            corner = grid[image, crop, 0, 0]
+            side = scale * half * (1 - 1 / SHAPE[0])  # Centres of the outermost pixels.
+            expected = x + right * half - side, y + down * half - side
+            np.testing.assert_allclose(corner, expected, atol=1e-5)
 
 
 def test_shared_backbone_learns_nothing_from_where_crops_lie() -> None:
@@ -254,7 +286,7 @@ def test_empty_batch_and_grey() -> None:
         ),
         (
             {"localisation": "deep"},
-            "`localisation` must be one of auto, small, backbone, but it is",
+            "`localisation` must be one of auto, small, backbone, salient, but it is",
         ),
         ({"batch_norm": "off"}, "`batch_norm` must be one of frozen, train, but it is 'off'"),
         ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1, but it is 1.0"),
