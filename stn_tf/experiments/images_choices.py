@@ -27,8 +27,8 @@ _MOST_CROPS = 2
 _MOST_FROM_SCRATCH = 128
 _LEAST_FROM_SCRATCH = 28
 # How often images are seen: small sets more often, none less often than this.
-_IMAGES_SEEN = {True: 400_000, False: 1_000_000}
-_EPOCHS = {True: (5, 40), False: (10, 100)}
+_IMAGES_SEEN = {True: 200_000, False: 1_000_000}
+_EPOCHS = {True: (5, 20), False: (10, 100)}
 
 
 def decided(config: ImagesConfig, collection: "Collection", notes: list[str]) -> ImagesConfig:
