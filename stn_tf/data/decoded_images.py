@@ -90,6 +90,7 @@ class DecodedImages:
         part: The images.
         spec: How they are kept: size, colours and how they are fitted.
         shape: Height, width and channels.
+        keeps_all: Whether every image is decoded once at most.
         notes: What was decided, a line each.
 
     Raises:
@@ -119,6 +120,7 @@ class DecodedImages:
         self._on_unreadable = on_unreadable
         self._skipped: set[int] = set()
         self._kept: Kept = Nothing()
+        self.keeps_all = cache != "none"
         self._choose(cache, cache_dir, limit_bytes)
 
     def __len__(self) -> int:
@@ -189,6 +191,7 @@ class DecodedImages:
             self._kept = InMemory(count, self.shape, limit)
             self.notes = (f"{count:,} decoded images are kept in memory: {size} (cache=auto).",)
             if self._kept.capacity < count:
+                self.keeps_all = False
                 self.notes = (
                     f"{self._kept.capacity:,} of {count:,} decoded images are kept in memory, "
                     f"where {limit / 2**30:.2f} GiB are free for them; the others are decoded each "

@@ -46,15 +46,16 @@ class ImagesRecipe:
         interface, spec = taught.interface, taught.interface.image
         notes.extend(taught.notes)
         notes.append(augmentation.summary())
+        decoded = data.DecodedImages(
+            collection.train,
+            spec,
+            oversample=augmentation.oversample,
+            cache=config.cache,
+            cache_dir=_cache_dir(config, "train"),
+            on_unreadable=config.on_unreadable,
+        )
         train = data.TrainingImages(
-            data.DecodedImages(
-                collection.train,
-                spec,
-                oversample=augmentation.oversample,
-                cache=config.cache,
-                cache_dir=_cache_dir(config, "train"),
-                on_unreadable=config.on_unreadable,
-            ),
+            decoded,
             collection.train.labels,
             collection.classes,
             batch_size=config.batch_size,
@@ -71,7 +72,7 @@ class ImagesRecipe:
             interface,
             build=lambda: build_network(config, interface, config.weights),
             train=taught.training(train),
-            parts=_Parts(config, collection, spec, taught).part,
+            parts=_Parts(config, collection, spec, taught, keep=decoded.keeps_all).part,
             loss=taught.loss,
             metrics=taught.metrics,
             notes=tuple(notes),
@@ -158,7 +159,7 @@ def _cache_dir(config: ImagesConfig, part: str) -> str | None:
 
 
 class _Parts:
-    """Batches of the parts as a server sees them; images are decoded once while they fit."""
+    """Batches of the parts as a server sees them; with `keep`, images are decoded once."""
 
     def __init__(
         self,
@@ -166,8 +167,11 @@ class _Parts:
         collection: "Collection",
         spec: InputSpec,
         taught: own_model.Teaching,
+        *,
+        keep: bool,
     ):
         self._config = config
+        self._keep = keep
         self._collection = collection
         self._spec = spec
         self._taught = taught
@@ -180,7 +184,8 @@ class _Parts:
         from stn_tf import data
 
         decoded = None
-        if name == "validation":  # Seen again and again.
+        # Seen again and again; but what does not fit for training is no better used here.
+        if name == "validation" and self._keep:
             decoded = data.DecodedImages(
                 members,
                 self._spec,

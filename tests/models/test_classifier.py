@@ -14,6 +14,7 @@ from stn_tf.errors import ConfigError
 from stn_tf.layers import SalientRegion, record_transformations, spatial_transformers
 from stn_tf.models import build_classifier
 from stn_tf.models.localisation import tiles
+from tests.pairs import every_pair
 
 SHAPE = (48, 48, 3)
 CLASSES = 5
@@ -133,9 +134,9 @@ def test_papers_network_for_birds() -> None:
     np.testing.assert_allclose(records[0].crops[:, 1], IMAGES[:, 12:36, 24:], atol=1e-5)
 
 
-@pytest.mark.parametrize("share", [True, False])
-@pytest.mark.parametrize("count", [1, 2, 4])
-@pytest.mark.parametrize("transformation", ["affine", "similarity", "attention"])
+@every_pair(
+    transformation=["affine", "similarity", "attention"], count=[1, 2, 4], share=[True, False]
+)
 def test_crops_start_as_tiles_of_what_is_salient(
     transformation: str, count: int, share: bool
 ) -> None:
