@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from stn_tf.errors import ExportError
 from stn_tf.export.declaration import Declaration
+from stn_tf.export.depth import depth_of
 from stn_tf.export.graph_facts import GraphFacts
 from stn_tf.export.heads import Own, decide
 from stn_tf.export.input_specs import describe, named_specs
@@ -293,6 +294,7 @@ def _sampler(record: Transformation, inputs: Sequence[InputSpec]) -> Sampler:
         input_size=size,
         output_size=tuple(record.crops.shape[-1 - dimensions : -1]),
         reads_images=reads,
+        depth=depth_of(record.theta),
     )
 
 

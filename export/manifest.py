@@ -30,6 +30,7 @@ class Sampler(_Part):
         input_size: Height and width of what it reads: of the image, or of feature maps; None
             where they are free.
         reads_images: Whether it reads the model's image itself, in the image's own pixels.
+        depth: How many convolutions and matrix products lead to its theta, one after the other.
         output_size: Height and width of its crops (depth first for volumes).
     """
 
@@ -41,6 +42,7 @@ class Sampler(_Part):
     input_size: tuple[int | None, ...]
     output_size: tuple[int | None, ...]
     reads_images: bool = False
+    depth: int = 0
 
 
 class OnnxInfo(_Part):

@@ -238,7 +238,7 @@ def _compare(
             part,
             precision=judge.precision,
             own=judge.tolerance,
-            quantised=_reads_features(judge, name),
+            sampler=_sampler_of(judge, name),
         )
         yield ParityRow(
             output=name,
@@ -274,9 +274,9 @@ def _undecided(judge: Judge, answers: Mapping[str, np.ndarray], like: np.ndarray
     return none if found is None else np.asarray(found)
 
 
-def _reads_features(judge: Judge, name: str) -> bool:
+def _sampler_of(judge: Judge, name: str) -> Sampler | None:
     for kind in LOOKS:
         names = judge.interface.named(kind)
         if name in names and names.index(name) < len(judge.samplers):
-            return not judge.samplers[names.index(name)].reads_images
-    return False
+            return judge.samplers[names.index(name)]
+    return None

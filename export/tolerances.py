@@ -3,12 +3,16 @@
 import numpy as np
 
 from stn_tf.export.examples import Case
+from stn_tf.export.manifest import Sampler
 from stn_tf.interface import ModelInterface
 
 # Of a model's own outputs, relative to the largest number in them.
 OWN = {"float32": 1e-4, "float16": 0.03, "int8": 0.35}
 # In normalised coordinates, of a size of 2 for the whole image.
 THETA = {"float32": 1e-5, "float16": 5e-3, "int8": 1e-4}
+# Rounding grows with the layers before it: so many are in `THETA`, and each further one allows as
+# much again, where theta is computed in float32.
+_SHALLOW = 4
 # Relative to the range of the pixels. Under less precision a crop moves with theta, and an edge in
 # it may differ by all of its height: theta and corners say more.
 CROPS = {"float32": 1e-4, "float16": 0.3, "int8": 0.3}
@@ -29,7 +33,7 @@ def tolerance(
     *,
     precision: str = "float32",
     own: float | None = None,
-    quantised: bool = False,
+    sampler: Sampler | None = None,
 ) -> float:
     """Returns the largest difference that an output may have.
 
@@ -40,8 +44,8 @@ def tolerance(
         expected: What it must be.
         precision: Of the file.
         own: What the user allows the model's own outputs, relative; None for `OWN`.
-        quantised: Of theta, corners and crops: whether the transformer reads feature maps, which
-            int8 quantises.
+        sampler: Of theta, corners and crops, where it is known: int8 quantises feature maps, and
+            deep localisations round more.
     """
     if not np.issubdtype(expected.dtype, np.floating):
         return 0.0
@@ -50,7 +54,9 @@ def tolerance(
     largest = float(np.max(np.abs(expected), initial=0.0))
     size = max(max(values.shape[1:], default=1) for values in case.feeds.values())
     theta = THETA[precision]
-    if precision == "int8" and quantised:
+    if sampler is not None and precision != "float16":
+        theta *= max(1, sampler.depth - _SHALLOW)
+    if sampler is not None and precision == "int8" and not sampler.reads_images:
         theta = _QUANTISED_THETA
     if meaning == "theta":
         return theta * max(1.0, largest)
