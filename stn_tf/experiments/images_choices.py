@@ -11,6 +11,10 @@ from stn_tf.experiments.images_config import ImagesConfig
 if TYPE_CHECKING:
     from stn_tf.data import Collection
 
+_TRANSFORMERS = (
+    "No transformer looks at the images (transformers=1 puts one in front).",
+    "A transformer looks closer at a part of each image (transformers=0 takes half the time).",
+)
 _LOCALISATIONS = {
     "small": "A small network of its own finds where transformers look",
     "backbone": "What the backbone sees of the whole image tells where transformers look",
@@ -28,13 +32,15 @@ _MOST_FROM_SCRATCH = 128
 _LEAST_FROM_SCRATCH = 28
 # How often images are seen: small sets more often, none less often than this.
 _IMAGES_SEEN = {True: 200_000, False: 1_000_000}
-_EPOCHS = {True: (5, 20), False: (10, 100)}
+_EPOCHS = {True: (5, 12), False: (10, 100)}
+# Few images need many steps, and many are quicker in large batches.
+_BATCH_SIZES = (16, 32)
+_MANY = 2000
 
 
 def decided(config: ImagesConfig, collection: "Collection", notes: list[str]) -> ImagesConfig:
     """Returns the settings with what was left open, and adds a line for each choice."""
     headers = collection.train.headers()
-    changes: dict[str, Any] = {}
     channels = config.channels or max((h.channels for h in headers), default=3)
     pretrained = False
     if config.model == "classifier":
@@ -42,7 +48,7 @@ def decided(config: ImagesConfig, collection: "Collection", notes: list[str]) ->
         side = min(_typical_side(headers), _PRETRAINED_SIZE)
         size = config.crop_size or config.image_size or (side, side)
         chosen, pretrained = choose_network(config, size, notes)
-        changes |= chosen
+        config = config.model_copy(update=chosen)
         if pretrained and config.channels is None:
             channels = 3
     elif not is_hook(config.model):
@@ -50,8 +56,9 @@ def decided(config: ImagesConfig, collection: "Collection", notes: list[str]) ->
             "`model` must be classifier, or package.module:function, a function of yours that "
             f"returns a Keras model, but it is {config.model!r}."
         )
-    changes |= _fitting(config, headers, pretrained, notes)
-    changes["channels"] = channels
+    else:
+        config = config.model_copy(update={"transformers": 0})
+    changes = {"channels": channels, **_fitting(config, headers, pretrained, notes)}
     changes |= _schedule(config, len(collection.train), pretrained, notes)
     if pretrained:
         changes |= fine_tuning(config, changes["steps"], notes)
@@ -74,7 +81,13 @@ def choose_network(
     choice = choose_backbone(config.backbone, config.weights, image_size=size)
     notes.extend(choice.notes)
     changes: dict[str, Any] = {"backbone": choice.backbone, "weights": choice.weights}
-    if config.transformers and config.localisation == "auto":
+    count = config.transformers
+    if count == "auto":
+        wanted = config.crop_size is not None or config.crop_scale is not None
+        count = int(choice.pretrained or wanted or not config.whole_image)
+        notes.append(_TRANSFORMERS[count])
+        changes["transformers"] = count
+    if count and config.localisation == "auto":
         found = changes["localisation"] = best_localisation(choice.pretrained, config.crop_scale)
         notes.append(f"{_LOCALISATIONS[found]} (localisation={found}).")
     return changes, choice.pretrained
@@ -131,17 +144,18 @@ def _schedule(
     """Steps, and what is counted in them."""
     changes: dict[str, Any] = {}
     least, most = _EPOCHS[pretrained]
-    per_epoch = images / config.batch_size
+    batch_size = config.batch_size or _BATCH_SIZES[images >= _MANY]
+    per_epoch = images / batch_size
     steps = config.steps
-    changes["steps"] = steps
+    changes |= {"batch_size": batch_size, "steps": steps}
     if not steps:
         epochs = config.epochs or min(max(_IMAGES_SEEN[pretrained] / images, least), most)
         steps = max(1, math.ceil(epochs * per_epoch))
         changes |= {"epochs": float(epochs), "steps": steps}
         if config.epochs is None:
             notes.append(
-                f"Each image is seen {epochs:g} times: {steps:,} steps of {config.batch_size} "
-                f"(epochs={epochs:g})."
+                f"Each image is seen {epochs:g} times: {steps:,} steps of {batch_size} "
+                f"(epochs={epochs:g}, batch_size={batch_size})."
             )
     if config.warmup_steps < 0:
         changes["warmup_steps"] = min(500, max(1, steps // 20))

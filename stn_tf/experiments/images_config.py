@@ -44,7 +44,8 @@ class ImagesConfig(ExperimentConfig):
         task: What a model of yours does, where your data names no classes.
         backbone: One of `stn_tf.models.BACKBONES`, or `auto`.
         weights: `auto`, `imagenet`, `none` or a file.
-        transformers: How many transformers look at the image; 0 for none.
+        transformers: How many transformers look at the image; 0 for none; `auto` for one before a
+            pre-trained backbone.
         transformation: What they may do: `affine`, `similarity` or `attention`.
         crop_size: Height and width of what they see.
         crop_scale: A fixed scale of attention; None where it is learned.
@@ -57,7 +58,7 @@ class ImagesConfig(ExperimentConfig):
         augment: A preset of `stn_tf.data.augmentation`, or changes to `standard`.
         balance: Against unequal classes: `none`, `weights` of the loss, or `sampling`.
         class_weights: Weights of the loss by class, instead of `balance`.
-        batch_size: Of all replicas together.
+        batch_size: Of all replicas together; 0 for what suits the number of images.
         monitor: As for `fit`; few images to choose by make the loss a better judge than the error.
         epochs: How often each image is seen; None for what suits their number.
         steps: Instead of epochs; 0 for these.
@@ -82,7 +83,7 @@ class ImagesConfig(ExperimentConfig):
     task: Task | None = None
     backbone: str = "auto"
     weights: str = "auto"
-    transformers: int = Field(0, ge=0, le=16)
+    transformers: Annotated[int, Field(ge=0, le=16)] | Literal["auto"] = "auto"
     transformation: Literal["affine", "similarity", "attention"] = "affine"
     crop_size: Size | None = None
     crop_scale: float | None = Field(None, gt=0, le=1)
@@ -95,7 +96,7 @@ class ImagesConfig(ExperimentConfig):
     augment: str | dict[str, Any] = "standard"
     balance: Literal["none", "weights", "sampling"] = "none"
     class_weights: dict[str, float] = Field(default_factory=dict)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(0, ge=0)
     monitor: str = "loss"
     epochs: float | None = Field(None, gt=0)
     steps: int = Field(0, ge=0)

@@ -91,6 +91,7 @@ def build_network(config: ImagesConfig, interface: ModelInterface, weights: str)
         return own_model.build(config, interface)
     from stn_tf.models import build_classifier
 
+    assert config.transformers != "auto"
     shape = [length for length in interface.inputs[0].shape[1:] if length is not None]
     return build_classifier(
         shape,

@@ -18,6 +18,7 @@ from stn_tf.recipe import PARTS, Prepared
 from stn_tf.training.error_percent import ErrorPercent
 
 _EPOCHS = 10.0
+_BATCH_SIZE = 32
 _CLASSES = "class_names"
 
 
@@ -67,7 +68,7 @@ def _call(config: ImagesConfig) -> dict[str, Any]:
         config.data,
         data_dir=config.data_dir,
         image_size=config.image_size,
-        batch_size=config.batch_size,
+        batch_size=config.batch_size or _BATCH_SIZE,
         seed=config.seed,
     )
     wrong = ""
