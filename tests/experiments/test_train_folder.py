@@ -65,7 +65,7 @@ def test_train_and_val(bird_run: Run, birds: Path) -> None:
     notes = "\n".join(report["notes"])
     assert "36 images of 3 classes: 21 to train on, 3 to choose by, 12 to report on." in notes
     assert "The result is measured on val/, because there is no part for tests" in notes
-    assert "What finds the crops is small (localisation=small)." in notes
+    assert "finds where transformers look (localisation=small)." in notes
     assert "augmentation: flip horizontal" in notes
     assert "decoded images are kept in memory" in notes
     image = bird_run.interface.image
@@ -293,7 +293,7 @@ def test_two_workers(digits: Path, tmp_path: Path, stn_tf_process: Any, finish: 
         (["monitor=accuracy", *LINEAR], "`monitor`.*accuracy"),
         (['frozen=["bakbone"]', "frozen_steps=1", *LINEAR], "`frozen`.*bakbone"),
         (["image_size=12", "backbone=small"], "`image_size` must be at least 16 x 16 for"),
-        (["crop_size=32", "backbone=small"], "`crop_size`.* need transformers"),
+        (["crop_size=32", "backbone=small", "transformers=0"], "`crop_size`.* need transformers"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_written(
