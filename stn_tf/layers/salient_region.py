@@ -16,8 +16,8 @@ class SalientRegion(keras.layers.Layer):
     """The window of an image in which feature maps are stronger than on average.
 
     Pre-trained networks respond to objects, so that transformers can start where these are. The
-    layer has no weights. The sum of all maps, less its mean and where it is above that, is taken
-    for a distribution over the image; its mean is the window's centre, and the window reaches some
+    layer has no weights. The sum of all maps' magnitudes, less its mean and where it is above that,
+    is taken for a distribution over the image; its mean is the window's centre, and the window reaches some
     deviations to each side. Windows are square in normalised coordinates and stay inside the
     image; where all maps are even, the window is the whole of it.
 
@@ -46,9 +46,9 @@ class SalientRegion(keras.layers.Layer):
             raise ValueError(f"Features must be [N, h, w, F], but they are {list(input_shape)}.")
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        strength = tf.reduce_sum(tf.cast(features, tf.float32), axis=-1)
+        strength = tf.reduce_sum(tf.abs(tf.cast(features, tf.float32)), axis=-1)
         mean = tf.reduce_mean(strength, axis=[1, 2], keepdims=True)
-        slack = _ROUNDING * tf.reduce_max(tf.abs(strength), axis=[1, 2], keepdims=True)
+        slack = _ROUNDING * tf.reduce_max(strength, axis=[1, 2], keepdims=True)
         above = tf.nn.relu(strength - mean - slack)
         total = tf.reduce_sum(above, axis=[1, 2])
         size = tf.shape(above)
