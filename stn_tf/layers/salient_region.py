@@ -16,10 +16,10 @@ class SalientRegion(keras.layers.Layer):
     """The window of an image in which feature maps are stronger than on average.
 
     Pre-trained networks respond to objects, so that transformers can start where these are. The
-    layer has no weights. The sum of all maps' magnitudes, less its mean and where it is above that,
-    is taken for a distribution over the image; its mean is the window's centre, and the window reaches some
-    deviations to each side. Windows are square in normalised coordinates and stay inside the
-    image; where all maps are even, the window is the whole of it.
+    layer has no weights. The sum of all maps' magnitudes, less its mean and where it is above
+    that, is taken for a distribution over the image; its mean is the window's centre, and the
+    window reaches some deviations to each side. Windows are square in normalised coordinates and
+    stay inside the image; where all maps are even, the window is the whole of it.
 
     Args:
         reach: Half of a side, in deviations of the distribution. A uniform square has 1.73.
