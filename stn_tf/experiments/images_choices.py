@@ -146,17 +146,18 @@ def _schedule(
     least, most = _EPOCHS[pretrained]
     batch_size = config.batch_size or _BATCH_SIZES[images >= _MANY]
     per_epoch = images / batch_size
-    steps = config.steps
-    changes |= {"batch_size": batch_size, "steps": steps}
+    steps, epochs = config.steps, config.epochs
     if not steps:
-        epochs = config.epochs or min(max(_IMAGES_SEEN[pretrained] / images, least), most)
+        epochs = float(epochs or min(max(_IMAGES_SEEN[pretrained] / images, least), most))
         steps = max(1, math.ceil(epochs * per_epoch))
-        changes |= {"epochs": float(epochs), "steps": steps}
-        if config.epochs is None:
-            notes.append(
-                f"Each image is seen {epochs:g} times: {steps:,} steps of {batch_size} "
-                f"(epochs={epochs:g}, batch_size={batch_size})."
-            )
+        changes["epochs"] = epochs
+    changes |= {"batch_size": batch_size, "steps": steps}
+    if not config.batch_size or not (config.steps or config.epochs):
+        seen = epochs if not config.steps and epochs else steps / per_epoch
+        notes.append(
+            f"Each image is seen {seen:g} times: {steps:,} steps of {batch_size} "
+            f"(epochs={seen:g}, batch_size={batch_size})."
+        )
     if config.warmup_steps < 0:
         changes["warmup_steps"] = min(500, max(1, steps // 20))
     if not config.evaluate_every:

@@ -148,7 +148,12 @@ def test_epochs_become_steps(digits: Path) -> None:
     config = made.config
     (line,) = [note for note in made.notes if note.startswith("Each image is seen")]
     assert f"{config.epochs:g} times: {config.steps:,} steps of 8" in line
-    assert f"(epochs={config.epochs:g})" in line
+    assert line.endswith(f"(epochs={config.epochs:g}, batch_size=8).")
+    made = prepared(digits, *SMALL, "epochs=10")
+    assert any(note.endswith("(epochs=10, batch_size=16).") for note in made.notes)
+    made = prepared(digits, *SMALL, "steps=42")
+    (line,) = [note for note in made.notes if note.startswith("Each image is seen")]
+    assert line == "Each image is seen 32 times: 42 steps of 16 (epochs=32, batch_size=16)."
     assert config.evaluate_every == -(-config.steps // 20)
     config = prepared(digits, *SMALL, "steps=7", "evaluate_every=2", "warmup_steps=0").config
     assert (config.steps, config.evaluate_every, config.warmup_steps) == (7, 2, 0)

@@ -32,7 +32,7 @@ def test_keras_file_of_a_model_with_a_backbone(tmp_path: Path) -> None:
         SHAPE, 7, backbone="small", weights=str(path), transformers=1, notify=lines.append
     )
     assert_equal(warm.get_layer("backbone"), model.get_layer("backbone"))
-    assert lines == [f"localisation=backbone, because weights={path}."]
+    assert lines == [f"localisation=salient, because weights={path}."]
 
 
 @pytest.mark.parametrize("name", ["backbone.weights.h5", "backbone.h5", "backbone.keras"])
