@@ -96,6 +96,7 @@ def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.Mod
 
     standing = _standing(model)
     kept = {node.name for node in _around_points(model.graph, stop_at_dense=False)}
+    _own_weights(standing.graph, kept)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "int8.onnx"
         quantize_static(
@@ -114,6 +115,27 @@ def to_int8(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> onnx.Mod
     del converted.functions[:]
     converted.functions.extend(model.functions)
     return converted
+
+
+def _own_weights(graph: onnx.GraphProto, kept: set[str]) -> None:
+    """Gives the nodes that stay float32 weights of their own.
+
+    A localisation may share a backbone with what is quantised, and ONNX Runtime 1.26 quantises a
+    weight for all its readers.
+    """
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    quantised = {name for node in graph.node if node.name not in kept for name in node.input}
+    copies: dict[str, str] = {}
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if node.name not in kept or name not in weights or name not in quantised:
+                continue
+            if name not in copies:
+                copies[name] = f"{name}/float32"
+                copy = graph.initializer.add()
+                copy.CopyFrom(weights[name])
+                copy.name = copies[name]
+            node.input[index] = copies[name]
 
 
 def _standing(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -66,6 +66,33 @@ def test_weights_have_7_bits(form, model, images):
         assert 60 <= np.abs(values.astype(int)).max() <= 64
 
 
+def test_a_shared_backbone_leaves_theta_as_it_is(images):
+    keras.utils.set_random_seed(5)
+    shared = keras.Sequential(
+        [
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+        ]
+    )
+    pixels = keras.Input(INPUT)
+    head = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, activation="relu")])
+    transformer = stn_tf.SpatialTransformer(head, "affine", INPUT[:2], return_theta=True)
+    crops, theta = transformer(pixels, features=shared(pixels))
+    logits = keras.layers.Dense(4)(keras.layers.Flatten()(shared(crops)))
+    model = randomise(keras.Model(pixels, [logits, theta]))
+    spec = tf.TensorSpec([None, *INPUT])
+    function = tf.function(model, input_signature=[spec], autograph=False)
+    names = (["images"], ["logits", "theta"])
+    file = to_int8(
+        convert(function.get_concrete_function(), *names, OnnxOptions()), {"images": images}
+    )
+    found = onnx_runtime(file.SerializeToString())({"images": images})
+    expected = [value.numpy() for value in model(images)]
+    np.testing.assert_allclose(found["theta"], expected[1], atol=1e-5)
+    assert np.abs(expected[1] - stn_tf.identity()).max() > 0.01
+    assert 1e-4 < np.abs(found["logits"] - expected[0]).max() < 0.2
+
+
 def test_bicubic_volumes_cannot_be_calibrated():
     specs = [tf.TensorSpec([None, 3, 3, 3, 1]), tf.TensorSpec([None, 2, 2, 2, 3])]
     function = tf.function(
