@@ -28,6 +28,7 @@ _FLOAT, _FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Returns the file in float16, with inputs and outputs in float32."""
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     kept = {node.name for node in _around_points(model.graph, stop_at_dense=True)}
     ours = {node.op_type for node in onnx_form.nodes(model.graph) if node.domain == DOMAIN}
@@ -41,26 +42,29 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     del converted.functions[:]
     converted.functions.extend(functions)
     _drop_round_trips(converted.graph)
+    OnnxModel.graph_topological_sort(converted.graph)
     return converted
 
 
 def _drop_round_trips(graph: onnx.GraphProto) -> None:
     """Joins neighbours that stayed float32.
 
-    ONNX Runtime 1.26 casts what they hand over to float16 and back, and gives casts of one tensor
-    for two readers the same name.
+    ONNX Runtime 1.26 casts what they hand over to float16 and back, and casts one tensor again for
+    each of its readers, under one name.
     """
+    # The first comes before all readers.
+    once: dict[tuple[str, ...], onnx.NodeProto] = {}
+    for node in graph.node:
+        once.setdefault(tuple(node.output), onnx.NodeProto.FromString(node.SerializeToString()))
+    del graph.node[:]
+    graph.node.extend(once.values())
     made = {name: node for node in graph.node for name in node.output}
-    names: set[str] = set()
     for node in graph.node:
         for index, name in enumerate(node.input):
             back = made.get(name)
             there = made.get(back.input[0]) if back is not None and _casts(back, _FLOAT) else None
             if there is not None and _casts(there, _FLOAT16):
                 node.input[index] = there.input[0]
-        while node.name in names:
-            node.name += "_"
-        names.add(node.name)
     drop_unread(graph)
 
 
