@@ -11,7 +11,9 @@ from stn_tf.export.manifest import Accuracy
 from stn_tf.export.network import Network
 from stn_tf.export.onnx_runtimes import onnx_runtime
 
-_BATCH = 256
+# Networks keep some hundred numbers for each of an input: this is a few GB.
+_MOST_NUMBERS = 2**22
+_MOST_EXAMPLES = 256
 
 
 def measure(
@@ -37,7 +39,7 @@ def measure(
         return None
     run = onnx_runtime(file.SerializeToString())
     found, expected, largest = [], [], 0.0
-    for batch in _batches(feeds, _BATCH):
+    for batch in _batches(feeds):
         ours, theirs = run(batch), network.truth(batch)
         source = network.head.source
         largest = max(largest, float(np.max(np.abs(ours[source] - theirs[source]))))
@@ -66,7 +68,9 @@ def require_accuracy(accuracy: Accuracy, precision: str, max_drop: float) -> Non
         )
 
 
-def _batches(feeds: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str, np.ndarray]]:
+def _batches(feeds: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     count = len(next(iter(feeds.values())))
+    numbers = max(1, sum(values.size for values in feeds.values()) // max(1, count))
+    size = max(1, min(_MOST_EXAMPLES, _MOST_NUMBERS // numbers))
     for start in range(0, count, size):
         yield {name: values[start : start + size] for name, values in feeds.items()}

@@ -85,6 +85,7 @@ def test_manifest_tells_the_truth(exported, images):
             "input_size": [14, 12],
             "output_size": [8, 9],
             "reads_images": True,
+            "depth": 1,
         }
     ]
     assert manifest["versions"]["tensorflow"] == tf.__version__
