@@ -23,6 +23,18 @@ _RESHAPES = frozenset(("Reshape", "Squeeze", "ExpandDims"))
 # networks have it.
 _BYTE_SCALES = (255.0, 127.5, 128.0, 127.0, 256.0)
 
+# What sums many products, and so rounds.
+_SUMS = {
+    "Conv2D",
+    "Conv2DBackpropInput",
+    "Conv3D",
+    "Conv3DBackpropInputV2",
+    "DepthwiseConv2dNative",
+    "Einsum",
+    "BatchMatMulV2",
+    "MatMul",
+}
+
 
 class GraphFacts:
     """A frozen graph to be asked.
@@ -104,3 +116,24 @@ def _node(name: str) -> str:
 
 def _index(name: str) -> int:
     return int(name.partition(":")[2] or 0)
+
+
+def depth_of(tensor: tf.Tensor) -> int:
+    """Returns how many convolutions and matrix products lead to a tensor, one after the other.
+
+    Args:
+        tensor: Of a graph. What is in functions that the graph calls is not counted.
+    """
+    depths: dict[str, int] = {}
+    waiting = [tensor.op]
+    while waiting:
+        op = waiting[-1]
+        before = [value.op for value in op.inputs]
+        missing = [other for other in before if other.name not in depths]
+        if missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        own = int(op.type in _SUMS)
+        depths[op.name] = own + max((depths[other.name] for other in before), default=0)
+    return depths[tensor.op.name]

@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from stn_tf.errors import ExportError
 from stn_tf.export.declaration import Declaration
-from stn_tf.export.depth import depth_of
-from stn_tf.export.graph_facts import GraphFacts
+from stn_tf.export.graph_facts import GraphFacts, depth_of
 from stn_tf.export.heads import Own, decide
 from stn_tf.export.input_specs import describe, named_specs
 from stn_tf.export.manifest import Sampler

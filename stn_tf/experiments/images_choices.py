@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _TRANSFORMERS = (
     "No transformer looks at the images (transformers=1 puts one in front).",
-    "A transformer looks closer at a part of each image (transformers=0 takes half the time).",
+    "A transformer looks closer at a part of each image (transformers=0 is over twice as fast).",
 )
 _LOCALISATIONS = {
     "small": "A small network of its own finds where transformers look",
