@@ -68,6 +68,10 @@ class Prepared:
             where the recipe splits alike by itself.
         names: Returns what the images of a part are called, in the order of `parts`; None where
             they have no names.
+        validation: What `fit` validates on, where that is not `parts("validation")`: with labels
+            for everything that is trained.
+        trains_more: Whether the model that `build` returns has outputs beyond those of the
+            interface. `Recipe.model` then makes the one that is kept, of the same weights.
     """
 
     config: Any
@@ -80,6 +84,8 @@ class Prepared:
     notes: tuple[str, ...] = ()
     write_split: Callable[[Path], None] | None = None
     names: Callable[[str], Sequence[str] | None] = lambda part: None
+    validation: Iterable[Any] | None = None
+    trains_more: bool = False
 
 
 class Batches:

@@ -1,10 +1,11 @@
 """Which recipe makes a model and data of which settings."""
 
 from stn_tf.experiments.images_recipe import ImagesRecipe
+from stn_tf.paper.addition import AdditionRecipe
 from stn_tf.paper.recipe import PaperRecipe
 from stn_tf.recipe import ExperimentConfig, Recipe
 
-_RECIPES: tuple[Recipe, ...] = (PaperRecipe(), ImagesRecipe())
+_RECIPES: tuple[Recipe, ...] = (PaperRecipe(), AdditionRecipe(), ImagesRecipe())
 
 
 def recipe_of(config: ExperimentConfig) -> Recipe:

@@ -8,8 +8,8 @@ from typing import Any
 from stn_tf.errors import ConfigError
 from stn_tf.experiments import folder
 from stn_tf.experiments.images_config import ImagesConfig
-from stn_tf.paper import digits_experiments, mnist_experiments
-from stn_tf.paper.config import PaperConfig
+from stn_tf.paper import addition_experiments, digits_experiments, mnist_experiments
+from stn_tf.paper.config import AdditionConfig, PaperConfig
 from stn_tf.recipe import Experiment, ExperimentConfig
 from stn_tf.training.config import (
     build_config,
@@ -21,14 +21,19 @@ from stn_tf.training.config import (
 EXPERIMENTS: dict[str, Experiment] = {
     **digits_experiments.EXPERIMENTS,
     **mnist_experiments.EXPERIMENTS,
+    **addition_experiments.EXPERIMENTS,
     **folder.EXPERIMENTS,
 }
 # By the setting `recipe`.
-_CONFIGS: dict[str, type[ExperimentConfig]] = {"paper": PaperConfig, "images": ImagesConfig}
+_CONFIGS: dict[str, type[ExperimentConfig]] = {
+    "paper": PaperConfig,
+    "addition": AdditionConfig,
+    "images": ImagesConfig,
+}
 # Settings of the paper's recipe alone: a file with one of them is of that recipe.
 _PAPER_KEYS = frozenset(PaperConfig.model_fields) - frozenset(ImagesConfig.model_fields)
 # Where the schedules of settings that name no shipped experiment come from.
-_FAMILIES = {"digits": "digits-rts", "mnist": "mnist-rts"}
+_FAMILIES = {"paper": "rts", "addition": "addition"}
 
 
 def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -94,9 +99,11 @@ def config_class(settings: Mapping[str, Any]) -> type[ExperimentConfig]:
 def _schedule(schedule: Any, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     name = settings.get("name")
     if name not in EXPERIMENTS:
-        name = _FAMILIES.get(str(settings.get("source", "digits")))
+        family = _FAMILIES.get(str(settings.get("recipe", "paper")))
+        name = f"{settings.get('source', 'digits')}-{family}"
     # An unknown schedule or source is named when the settings are checked.
-    return EXPERIMENTS[name].schedules.get(str(schedule), {}) if name else {}
+    found = EXPERIMENTS.get(str(name))
+    return found.schedules.get(str(schedule), {}) if found else {}
 
 
 def _unknown(name: str) -> str:

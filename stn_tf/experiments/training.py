@@ -82,7 +82,7 @@ def train(
             result = fit(
                 prepared.build,
                 prepared.train,
-                prepared.parts("validation"),
+                prepared.validation or prepared.parts("validation"),
                 config,
                 loss=prepared.loss,
                 metrics=prepared.metrics,
@@ -152,8 +152,9 @@ def _report(
 ) -> tuple[Report, Survey]:
     """Returns the outcome, and what was found on the images that it is of."""
     model = result.model
-    if config.mixed_precision != "none":
-        # Exported models compute in float32, so this is what is measured.
+    if config.mixed_precision != "none" or prepared.trains_more:
+        # Exported models compute in float32, and have no more outputs than they need: these are
+        # measured.
         with dtype_policy("float32"):
             model = recipe_of(config).model(config, prepared.interface)
         model.set_weights(result.model.get_weights())

@@ -1,6 +1,7 @@
 """Jaderberg et al. 2015: their networks, distortions, data and experiments.
 
     NETWORKS, build_network   the networks of appendix A.4
+    ADDITION_NETWORKS, build_addition_network   those of A.1
     load_source               digits (embedded), mnist (idx files) or folder
     Source, Examples          what a source gives: train, validation and test examples, class names
 
@@ -8,10 +9,11 @@
     canvas_size               the size of the images that a distortion gives
     draw, distort             random parameters, and the images that they make
 
+    DistortedImages, Pairs    scenes: what images are made of, and what is random about them
     training_dataset          endless shuffled batches; batch `step` depends on seed and step alone
     evaluation_dataset        every example once, distorted in the same way each time
 
-A batch is `(images, labels)`: float32 `[N, H, W, C]` in 0..1 and int32 `[N]`. Nothing outside of
+Images are float32 `[N, H, W, C]` in 0..1, labels int32 `[N]`. Nothing outside of
 this room imports it but the list of experiments.
 
 Importing this package does not import TensorFlow; its names are loaded at first use.
@@ -21,19 +23,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stn_tf.paper.addition import Pairs
     from stn_tf.paper.canvas import DISTORTIONS, canvas_size
-    from stn_tf.paper.distortions import distort, draw
-    from stn_tf.paper.networks import NETWORKS, PARAMETER_BUDGET, build_network
+    from stn_tf.paper.config import ADDITION_NETWORKS, NETWORKS
+    from stn_tf.paper.distortions import DistortedImages, distort, draw
+    from stn_tf.paper.networks import PARAMETER_BUDGET, build_addition_network, build_network
     from stn_tf.paper.pipeline import evaluation_dataset, training_dataset
     from stn_tf.paper.source import SOURCES, Examples, Source, load_source
 
 __all__ = [
+    "ADDITION_NETWORKS",
     "DISTORTIONS",
     "NETWORKS",
     "PARAMETER_BUDGET",
     "SOURCES",
+    "DistortedImages",
     "Examples",
+    "Pairs",
     "Source",
+    "build_addition_network",
     "build_network",
     "canvas_size",
     "distort",
@@ -45,8 +53,10 @@ __all__ = [
 
 _MODULES = {
     "stn_tf.paper.canvas": ("DISTORTIONS", "canvas_size"),
-    "stn_tf.paper.distortions": ("distort", "draw"),
-    "stn_tf.paper.networks": ("NETWORKS", "PARAMETER_BUDGET", "build_network"),
+    "stn_tf.paper.addition": ("Pairs",),
+    "stn_tf.paper.config": ("ADDITION_NETWORKS", "NETWORKS"),
+    "stn_tf.paper.distortions": ("DistortedImages", "distort", "draw"),
+    "stn_tf.paper.networks": ("PARAMETER_BUDGET", "build_addition_network", "build_network"),
     "stn_tf.paper.pipeline": ("evaluation_dataset", "training_dataset"),
     "stn_tf.paper.source": ("SOURCES", "Examples", "Source", "load_source"),
 }

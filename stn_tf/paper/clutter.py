@@ -68,6 +68,19 @@ class Clutter:
         )
         return tf.reshape(cluttered, [-1, *canvas, channels])
 
+    def undoing(
+        self, parameters: Parameters, size: tuple[int, int], canvas: tuple[int, int]
+    ) -> tf.Tensor:
+        """Returns the theta `[n, 2, 3]` that looks at the image as it was."""
+        place = tf.cast(parameters["place"], tf.float32)
+        rows = []
+        for axis, row in ((1, [1.0, 0.0]), (0, [0.0, 1.0])):
+            middle = (2.0 * place[:, axis] + size[axis]) / canvas[axis] - 1.0
+            linear = tf.constant(row) * (size[axis] / canvas[axis])
+            flat = tf.broadcast_to(linear, [tf.shape(place)[0], 2])
+            rows.append(tf.concat([flat, middle[:, tf.newaxis]], 1))
+        return tf.stack(rows, 1)
+
     def _patch(self, size: tuple[int, int]) -> tuple[int, int]:
         height, width = (max(1, round(self.side * extent / REFERENCE)) for extent in size)
         return height, width

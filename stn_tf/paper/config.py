@@ -7,15 +7,40 @@ from pydantic import Field
 from stn_tf.recipe import ExperimentConfig
 
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+Distortion = Literal["none", "r", "rts", "p", "e", "tc"]
+
+_TRANSFORMS = ("affine", "projective", "tps")
+NETWORKS = ("fcn", "cnn", *(f"st-{kind}-{name}" for kind in ("fcn", "cnn") for name in _TRANSFORMS))
+ADDITION_NETWORKS = (
+    "fcn",
+    "cnn",
+    *(f"{count}st-fcn-{name}" for count in ("", "2x") for name in _TRANSFORMS),
+)
 
 
-class PaperConfig(ExperimentConfig):
-    """What is learned, what learns, and how.
+class DigitsConfig(ExperimentConfig):
+    """What the paper's experiments on digits have in common.
+
+    Attributes:
+        source: Where images come from: `digits` or `mnist`.
+        data_dir: Of `mnist`.
+        schedule: A bundle of the settings of `fit`; keys set beside it win.
+        batch_size: Of all replicas together.
+        choose: The paper has no early choice: the `last` weights are the result.
+    """
+
+    source: Literal["digits", "mnist"] = "digits"
+    schedule: Literal["short", "long", "paper"] = "short"
+    batch_size: int = Field(256, ge=1)
+    choose: Literal["best", "last"] = "last"
+
+
+class PaperConfig(DigitsConfig):
+    """Distorted digits (appendix A.4): what is learned, what learns, and how.
 
     Attributes:
         recipe: Which room reads the settings.
-        name: Of the experiment.
-        source: Where images come from: `digits`, `mnist` or `folder`.
+        source: `digits`, `mnist`, or `folder` for your own images.
         data_dir: Of `mnist` and `folder`.
         image_size: Height and width of the images of a folder, in pixels.
         channels: Of the images of a folder.
@@ -23,21 +48,39 @@ class PaperConfig(ExperimentConfig):
         model: One of `stn_tf.paper.NETWORKS`.
         crop_size: Height and width that a transformer samples; None for those of the canvas.
         pool_crops: Whether to average-pool by 2 after the transformer.
-        schedule: A bundle of the settings of `fit`; keys set beside it win.
-        batch_size: Of all replicas together.
-        choose: The paper has no early choice: the `last` weights are the result.
+        antialias: Samples an axis that a transformer averages where it shrinks; 1 for none.
+        feed_theta: Whether the last layer of the classifier sees theta too.
+        theta_loss: The factor of a loss on theta, component by component, against the
+            transformation that undoes the distortion; for affine networks, where the distortion
+            has one: r, rts and tc.
+        outside_penalty: The factor of a loss on grids that leave the image.
     """
 
     recipe: Literal["paper"] = "paper"
-    name: str = "experiment"
-    source: Literal["digits", "mnist", "folder"] = "digits"
-    data_dir: str | None = None
+    source: Literal["digits", "mnist", "folder"] = "digits"  # type: ignore[assignment]
     image_size: Size | None = None
     channels: Literal[1, 3] | None = None
-    distortion: Literal["none", "r", "rts", "p", "e", "tc"] = "none"
+    distortion: Distortion = "none"
     model: str = "st-cnn-affine"
     crop_size: Size | None = None
     pool_crops: bool = False
-    schedule: Literal["short", "long", "paper"] = "short"
-    batch_size: int = Field(256, ge=1)
-    choose: Literal["best", "last"] = "last"
+    antialias: int = Field(1, ge=1)
+    feed_theta: bool = False
+    theta_loss: float = Field(0.0, ge=0)
+    outside_penalty: float = Field(0.0, ge=0)
+
+
+class AdditionConfig(DigitsConfig):
+    """The sum of two digits (appendix A.1).
+
+    Attributes:
+        recipe: Which room reads the settings.
+        distortion: Of each digit by itself.
+        model: One of `ADDITION_NETWORKS`.
+        crop_size: Height and width that a transformer samples of both channels.
+    """
+
+    recipe: Literal["addition"] = "addition"
+    distortion: Distortion = "rts"
+    model: str = "2xst-fcn-affine"
+    crop_size: Size | None = (28, 28)

@@ -52,3 +52,15 @@ class Rotation:
         y_row = [sine, cosine, (height - 1) / 2 - sine * x - cosine * y]
         flat = [tf.zeros_like(cosine), tf.zeros_like(cosine)]
         return project(batch.images, tf.stack([*x_row, *y_row, *flat], -1), batch.canvas)
+
+    def undoing(
+        self, parameters: Parameters, size: tuple[int, int], canvas: tuple[int, int]
+    ) -> tf.Tensor:
+        """Returns the theta `[n, 2, 3]` that looks at the image as it was."""
+        angle, scale, shift = (parameters[name] for name in ("angle", "scale", "shift"))
+        cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+        (height, width), (rows, columns) = size, canvas
+        # Pixels of the image -> pixels of the canvas, both from their centres; then halves of each.
+        x_row = [cosine * width / columns, sine * height / columns, 2.0 * shift[:, 0] / columns]
+        y_row = [-sine * width / rows, cosine * height / rows, 2.0 * shift[:, 1] / rows]
+        return tf.stack([tf.stack(x_row, -1), tf.stack(y_row, -1)], 1)

@@ -229,7 +229,7 @@ def test_recipe_of_a_file(text: str, kind: type[FitConfig], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("folder", ["recipe=papr"], "`recipe` must be one of paper, images, but it is 'papr'."),
+        ("folder", ["recipe=papr"], "`recipe` must be one of paper, addition, images, but it is 'papr'."),
         (
             "folder",
             ["transformer=2"],

@@ -1,11 +1,20 @@
 """Batches: stateless, each example once, the same for any number of replicas."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from stn_tf.paper import DISTORTIONS, Examples, Source, evaluation_dataset, load_source
-from stn_tf.paper import training_dataset as training
+from stn_tf.paper import (
+    DISTORTIONS,
+    DistortedImages,
+    Examples,
+    Source,
+    evaluation_dataset,
+    load_source,
+    training_dataset,
+)
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +25,14 @@ def source() -> Source:
 @pytest.fixture(scope="module")
 def examples(source: Source) -> Examples:
     return source.train[:50]
+
+
+def training(examples: Examples, distortion: str, **options: Any) -> tf.data.Dataset:
+    return training_dataset(DistortedImages(examples, distortion), **options)
+
+
+def evaluation(examples: Examples, distortion: str, **options: Any) -> tf.data.Dataset:
+    return evaluation_dataset(DistortedImages(examples, distortion), **options)
 
 
 def batches(dataset: tf.data.Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -102,8 +119,8 @@ def test_a_batch_larger_than_the_set() -> None:
 
 @pytest.mark.parametrize("distortion", DISTORTIONS)
 def test_evaluation_shows_each_example_once_in_one_way(examples: Examples, distortion: str) -> None:
-    small = batches(evaluation_dataset(examples, distortion, batch_size=16, seed=5))
-    large = batches(evaluation_dataset(examples, distortion, batch_size=64, seed=5))
+    small = batches(evaluation(examples, distortion, batch_size=16, seed=5))
+    large = batches(evaluation(examples, distortion, batch_size=64, seed=5))
     assert [len(labels) for _, labels in small] == [16, 16, 16, 2]
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in small]), examples.labels)
     np.testing.assert_array_equal(np.concatenate([images for images, _ in small]), large[0][0])
@@ -112,8 +129,7 @@ def test_evaluation_shows_each_example_once_in_one_way(examples: Examples, disto
 @pytest.mark.parametrize("distortion", DISTORTIONS[1:])
 def test_another_seed_evaluates_other_images(examples: Examples, distortion: str) -> None:
     first, other = (
-        batches(evaluation_dataset(examples, distortion, batch_size=50, seed=seed))[0][0]
-        for seed in (5, 6)
+        batches(evaluation(examples, distortion, batch_size=50, seed=seed))[0][0] for seed in (5, 6)
     )
     assert np.all(np.any(first != other, axis=(1, 2, 3)))
 
@@ -130,7 +146,7 @@ def test_each_image_comes_with_its_label(distortion: str) -> None:
     for dataset in (
         training(examples, distortion, steps=4, start_step=3, **options),
         training(examples, distortion, steps=4, replicas=3, replica_ids=[2, 0], **options),
-        evaluation_dataset(examples, distortion, **options),
+        evaluation(examples, distortion, **options),
     ):
         for batch, of in batches(dataset):
             for image, label in zip(batch, of, strict=True):
@@ -139,7 +155,7 @@ def test_each_image_comes_with_its_label(distortion: str) -> None:
 
 
 def test_undistorted_images_are_the_images(examples: Examples) -> None:
-    ((images, _),) = batches(evaluation_dataset(examples, "none", batch_size=50, seed=0))
+    ((images, _),) = batches(evaluation(examples, "none", batch_size=50, seed=0))
     np.testing.assert_allclose(images, examples.images / 255.0, atol=1e-7)
 
 
@@ -158,5 +174,5 @@ def test_exception_raised(examples: Examples, options: dict, message: str) -> No
 
 
 def test_no_examples_exception_raised(examples: Examples) -> None:
-    with pytest.raises(ValueError, match="`examples` must not be empty"):
+    with pytest.raises(ValueError, match="`scenes` must not be empty"):
         training(examples[:0], "none", batch_size=1, seed=0)

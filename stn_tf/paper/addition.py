@@ -1,0 +1,88 @@
+"""The sum of two digits (appendix A.1), as a recipe for `fit`."""
+
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from stn_tf.data import keys
+from stn_tf.interface import ModelInterface
+from stn_tf.paper.batch import Parameters
+from stn_tf.paper.canvas import canvas_size
+from stn_tf.paper.config import ADDITION_NETWORKS, AdditionConfig
+from stn_tf.paper.digits_recipe import DigitsRecipe
+from stn_tf.paper.distortions import DistortedImages
+from stn_tf.paper.recipe import classifier_interface
+from stn_tf.paper.source import Examples, Source
+
+if TYPE_CHECKING:
+    import keras
+
+    from stn_tf.paper.pipeline import Scenes
+
+
+class AdditionRecipe(DigitsRecipe):
+    """Makes pairs of digits, each in its own channel, and networks that add them."""
+
+    Config = AdditionConfig
+    networks = ADDITION_NETWORKS
+
+    def scenes(self, config: Any, examples: Examples, *, taught: bool) -> "Scenes":
+        return Pairs(examples, config.distortion)
+
+    def interface(self, config: Any, source: Source) -> ModelInterface:
+        height, width = source.train.images.shape[1:3]
+        sums = range(2 * len(source.classes) - 1)
+        size = canvas_size(config.distortion, (height, width))
+        return classifier_interface((*size, 2), [str(number) for number in sums])
+
+    def network(self, config: Any, interface: ModelInterface) -> "keras.Model":
+        from stn_tf.paper.networks import build_addition_network
+
+        shape = [length for length in interface.inputs[0].shape[1:] if length is not None]
+        return build_addition_network(
+            config.model, shape, len(interface.class_names), crop_size=config.crop_size
+        )
+
+
+class Pairs:
+    """Two digits in two channels, each distorted by itself; the label is their sum.
+
+    Args:
+        examples: Grey digits, labelled by their value.
+        distortion: One of `stn_tf.paper.DISTORTIONS`.
+    """
+
+    def __init__(self, examples: Examples, distortion: str):
+        self._single = DistortedImages(examples, distortion)
+
+    def __len__(self) -> int:
+        return len(self._single)
+
+    def draw(self, key: tf.Tensor, count: int) -> Parameters:
+        """Draws what the distortion does, for `first` and `second`, and which is the `second`."""
+        *halves, other = keys.split(key, 3)
+        parameters = {"second": keys.integers(other, (count,), len(self))}
+        for name, half in zip(("first", "second"), halves, strict=True):
+            drawn = self._single.draw(half, count)
+            parameters |= {f"{name}.{key}": value for key, value in drawn.items()}
+        return parameters
+
+    def make(self, parameters: Parameters, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns images float32 `[n, H, W, 2]` in 0..1, and sums int32 `[n]`."""
+        images, labels = zip(
+            self._half("first", parameters, indices),
+            self._half("second", parameters, tf.cast(parameters["second"], tf.int64)),
+            strict=True,
+        )
+        return tf.concat(images, axis=-1), tf.add_n(labels)
+
+    def _half(
+        self, name: str, parameters: Parameters, indices: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        own = {
+            key.removeprefix(f"{name}."): value
+            for key, value in parameters.items()
+            if key.startswith(f"{name}.")
+        }
+        images, labels = self._single.make(own, indices)
+        return images, labels
