@@ -14,6 +14,7 @@ from stn_tf.cli.lazy_group import LazyGroup
 COMMANDS = {
     "train": "Train a network of an experiment.",
     "data": "Look at images to train on, or pack them.",
+    "reproduce": "Run the experiments of one of the paper's tables.",
     "evaluate": "Measure a trained run on its test images.",
     "export": "Write a model as SavedModel and ONNX.",
     "validate": "Compare an exported version with what its model said.",

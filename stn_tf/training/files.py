@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,11 +53,11 @@ def writing(path: Path, what: str, cure: str = "") -> Iterator[None]:
     Raises:
         RunError: Instead of what the file system or TensorFlow raised.
     """
-    import tensorflow as tf  # Here, because readers of settings use this file too.
-
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *_operation_errors())):
+            raise
         place = path.absolute()
         while not place.is_dir():
             place = place.parent
@@ -70,3 +71,9 @@ def writing(path: Path, what: str, cure: str = "") -> Iterator[None]:
             f"`{mount}` ({free / 1e6:.1f} MB free). "
             f"{cure or 'Free some space there or choose another folder.'}"
         ) from error
+
+
+def _operation_errors() -> tuple[type[Exception], ...]:
+    """What TensorFlow raises, if it is there: readers of settings use this file too."""
+    tf = sys.modules.get("tensorflow")
+    return () if tf is None else (tf.errors.OpError,)
