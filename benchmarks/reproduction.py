@@ -20,14 +20,15 @@ KEPT = Path(__file__).parent / "results" / "reproduction"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 HEAD = """# The paper's tables, run again
 
-Every figure here is of a run that was made with `stn-tf reproduce` on 2 CPU cores of shared machines; minutes are those
-of the machine as it was, other work beside it included. A cell that was not run says so. `short` and `long` schedules
-train far less than the paper did: the tables say how much of it. What a line's command needs beside is `--data-dir`
-with MNIST's four idx files.
+Every figure here is of a run that was made with `stn-tf reproduce` on 2 CPU cores of shared
+machines; minutes are those of the machine as it was, other work beside it included. A cell that
+was not run says so. `short` and `long` schedules train far less than the paper did: the tables say
+how much of it. What a line's command needs beside is `--data-dir` with MNIST's four idx files.
 
     stn-tf reproduce distorted --data-dir MNIST --cells '*/st-cnn-affine' --schedule long
 
-The results stand in `benchmarks/results/reproduction/`, from which `benchmarks/reproduction.py` writes this page.
+The results stand in `benchmarks/results/reproduction/`, from which `benchmarks/reproduction.py`
+writes this page.
 
 """
 

@@ -40,6 +40,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple]] = {
     "warp": (lambda images, theta: stn_tf.warp(images, theta, (4, 3)), (IMAGES, AFFINE)),
 }
 LAYERS: dict[str, tuple[Callable[[], keras.layers.Layer], Any]] = {
+    "OutsidePenalty": (lambda: stn_tf.layers.OutsidePenalty("affine", 0.5), [IMAGES, AFFINE]),
     "SalientRegion": (stn_tf.layers.SalientRegion, IMAGES),
     "SpatialTransformer": (
         lambda: stn_tf.SpatialTransformer(keras.layers.Flatten(), "tps", (4, 3)),
