@@ -4,7 +4,8 @@ import io
 
 import numpy as np
 
-from stn_tf.data.image_file import UNREADABLE, original_pixels, read_for
+from stn_tf.data.fitting import original_pixels
+from stn_tf.data.image_file import UNREADABLE, read_for
 from stn_tf.interface import InputSpec
 from stn_tf.serving.protocol.status import invalid
 

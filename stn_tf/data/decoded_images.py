@@ -16,7 +16,8 @@ import numpy as np
 import PIL
 
 from stn_tf.data.collection import Part
-from stn_tf.data.image_file import UNREADABLE, read_pixels, rounded
+from stn_tf.data.fitting import rounded
+from stn_tf.data.image_file import UNREADABLE, read_pixels
 from stn_tf.data.kept import ABSENT, EXACT, ROUNDED, InMemory, Kept, Nothing, OnDisk
 from stn_tf.data.memory import available_bytes
 from stn_tf.errors import ConfigError, DataError

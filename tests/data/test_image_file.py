@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 from stn_tf.data import read_for, read_image
-from stn_tf.data.image_file import fitted, original_pixels, read_header
+from stn_tf.data.fitting import fitted, original_pixels
+from stn_tf.data.image_file import read_header
 from stn_tf.errors import ModelError
 from stn_tf.interface import InputSpec
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from stn_tf.data import read_for
-from stn_tf.data.image_file import fitted
+from stn_tf.data.fitting import fitted
 from stn_tf.errors import ModelError
 from stn_tf.export import exif_orientation, image_decoding
 from stn_tf.export.image_decoding import decode_images
