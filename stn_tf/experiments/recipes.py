@@ -3,9 +3,10 @@
 from stn_tf.experiments.images_recipe import ImagesRecipe
 from stn_tf.paper.addition import AdditionRecipe
 from stn_tf.paper.recipe import PaperRecipe
+from stn_tf.paper.volumes import VolumesRecipe
 from stn_tf.recipe import ExperimentConfig, Recipe
 
-_RECIPES: tuple[Recipe, ...] = (PaperRecipe(), AdditionRecipe(), ImagesRecipe())
+_RECIPES: tuple[Recipe, ...] = (PaperRecipe(), AdditionRecipe(), VolumesRecipe(), ImagesRecipe())
 
 
 def recipe_of(config: ExperimentConfig) -> Recipe:

@@ -8,8 +8,13 @@ from typing import Any
 from stn_tf.errors import ConfigError
 from stn_tf.experiments import folder
 from stn_tf.experiments.images_config import ImagesConfig
-from stn_tf.paper import addition_experiments, digits_experiments, mnist_experiments
-from stn_tf.paper.config import AdditionConfig, PaperConfig
+from stn_tf.paper import (
+    addition_experiments,
+    digits_experiments,
+    mnist_experiments,
+    volume_experiments,
+)
+from stn_tf.paper.config import AdditionConfig, PaperConfig, VolumesConfig
 from stn_tf.recipe import Experiment, ExperimentConfig
 from stn_tf.training.config import (
     build_config,
@@ -22,18 +27,20 @@ EXPERIMENTS: dict[str, Experiment] = {
     **digits_experiments.EXPERIMENTS,
     **mnist_experiments.EXPERIMENTS,
     **addition_experiments.EXPERIMENTS,
+    **volume_experiments.EXPERIMENTS,
     **folder.EXPERIMENTS,
 }
 # By the setting `recipe`.
 _CONFIGS: dict[str, type[ExperimentConfig]] = {
     "paper": PaperConfig,
     "addition": AdditionConfig,
+    "volumes": VolumesConfig,
     "images": ImagesConfig,
 }
 # Settings of the paper's recipe alone: a file with one of them is of that recipe.
 _PAPER_KEYS = frozenset(PaperConfig.model_fields) - frozenset(ImagesConfig.model_fields)
 # Where the schedules of settings that name no shipped experiment come from.
-_FAMILIES = {"paper": "rts", "addition": "addition"}
+_FAMILIES = {"paper": "rts", "addition": "addition", "volumes": "volumes"}
 
 
 def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:

@@ -16,6 +16,7 @@ ADDITION_NETWORKS = (
     "cnn",
     *(f"{count}st-fcn-{name}" for count in ("", "2x") for name in _TRANSFORMS),
 )
+VOLUME_NETWORKS = ("cnn-flattened", "cnn-3d", "st-3d")
 
 
 class DigitsConfig(ExperimentConfig):
@@ -84,3 +85,26 @@ class AdditionConfig(DigitsConfig):
     distortion: Distortion = "rts"
     model: str = "2xst-fcn-affine"
     crop_size: Size | None = (28, 28)
+
+
+class VolumesConfig(DigitsConfig):
+    """An extruded digit somewhere in a volume (appendix A.3).
+
+    Attributes:
+        recipe: Which room reads the settings.
+        side: Of the volume, in voxels; a voxel has the size of a pixel.
+        thickness: Of the slab that a digit becomes, in voxels.
+        degrees: By how much each is turned in its plane and tilted about the other two axes, at
+            most, to either side. The paper does not say that it turns them.
+        model: One of `VOLUME_NETWORKS`.
+        crop_side: Of the cube that a transformer samples, in voxels.
+    """
+
+    recipe: Literal["volumes"] = "volumes"
+    schedule: Literal["short", "long"] = "short"  # type: ignore[assignment]
+    batch_size: int = Field(32, ge=1)
+    side: int = Field(60, ge=1)
+    thickness: int = Field(16, ge=1)
+    degrees: float = Field(45.0, ge=0, le=180)
+    model: str = "st-3d"
+    crop_side: int = Field(28, ge=1)

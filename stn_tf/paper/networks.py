@@ -124,7 +124,7 @@ def _network(
         features = crops[0] if count == 1 else keras.layers.Concatenate(name="crops")(crops)
     fed = [keras.layers.Flatten()(theta) for theta in thetas] if looks.feed_theta else []
     budget -= classes * sum(theta.shape[-1] for theta in fed)
-    features = (_fcn if "fcn" in name else _cnn)(features, classes, budget)
+    features = (_fcn if "fcn" in name else cnn_features)(features, classes, budget)
     if fed:
         features = keras.layers.Concatenate(name="features_theta")([features, *fed])
     logits = keras.layers.Dense(classes, name="logits", dtype="float32")(features)
@@ -184,12 +184,12 @@ def _localisation(kind: str, input_shape: Sequence[int]) -> keras.Model:
 def _fcn(features: keras.KerasTensor, classes: int, budget: int) -> keras.KerasTensor:
     layers = keras.layers
     features = layers.Flatten()(features)
-    units = _width(1, features.shape[-1] + 2 + classes, classes, budget)
+    units = nearest_width(1, features.shape[-1] + 2 + classes, classes, budget)
     features = layers.Dense(units, activation="relu", name="hidden_1")(features)
     return layers.Dense(units, activation="relu", name="hidden_2")(features)
 
 
-def _cnn(features: keras.KerasTensor, classes: int, budget: int) -> keras.KerasTensor:
+def cnn_features(features: keras.KerasTensor, classes: int, budget: int) -> keras.KerasTensor:
     layers = keras.layers
     _, height, width, channels = features.shape
     final = [-(-(-(-(size - 8) // 2) - 6) // 2) for size in (height, width)]
@@ -199,14 +199,16 @@ def _cnn(features: keras.KerasTensor, classes: int, budget: int) -> keras.KerasT
             f"but it leaves {height} x {width}. Use a larger image or crop size."
         )
     linear = 81 * channels + 1 + 1 + math.prod(final) * classes
-    filters = _width(49, linear, classes, budget)
+    filters = nearest_width(49, linear, classes, budget)
     for index, size in enumerate((9, 7), start=1):
         features = layers.Conv2D(filters, size, activation="relu", name=f"conv_{index}")(features)
         features = layers.MaxPooling2D(2, padding="same", name=f"pool_{index}")(features)
     return layers.Flatten()(features)
 
 
-def _width(quadratic: int, linear: int, constant: int, budget: int) -> int:
+def nearest_width(quadratic: int, linear: int, constant: int, budget: int) -> int:
     """The width at which `quadratic w^2 + linear w + constant` is nearest to the budget."""
+    if not quadratic:
+        return max(1, round((budget - constant) / linear))
     root = math.sqrt(linear**2 + 4 * quadratic * max(budget - constant, 0))
     return max(1, round((root - linear) / (2 * quadratic)))

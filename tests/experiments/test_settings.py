@@ -22,8 +22,9 @@ from stn_tf.training.config import FitConfig, build_config, parse_overrides
 PAPER = [name for name in EXPERIMENTS if name != "folder"]
 
 
-@pytest.mark.parametrize("name", PAPER)
-@pytest.mark.parametrize("schedule", ["short", "long", "paper"])
+@pytest.mark.parametrize(
+    ("name", "schedule"), [(name, kind) for name in PAPER for kind in EXPERIMENTS[name].schedules]
+)
 def test_every_schedule_of_every_experiment_is_valid(name, schedule):
     config = load_experiment(name, [f"schedule={schedule}"])
     assert (config.name, config.schedule) == (name, schedule)
@@ -163,8 +164,9 @@ def test_toml_file_repeats_the_experiment(name, tmp_path: Path):
     path.write_text(config.to_toml(), encoding="utf-8")
     assert load_experiment(path) == config
     # A schedule given beside the file brings its settings along.
-    paper = load_experiment(path, ["schedule=paper"])
-    assert (paper.steps, paper.seed) == (150_000, 3)
+    short = load_experiment(path, ["schedule=short"])
+    assert (short.steps, short.seed) == (load_experiment(name).steps, 3)
+    assert short.steps < config.steps
 
 
 def test_toml_file_with_a_base_changes_only_its_keys(tmp_path: Path):
@@ -229,7 +231,11 @@ def test_recipe_of_a_file(text: str, kind: type[FitConfig], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("folder", ["recipe=papr"], "`recipe` must be one of paper, addition, images, but it is 'papr'."),
+        (
+            "folder",
+            ["recipe=papr"],
+            "`recipe` must be one of paper, addition, volumes, images, but it is 'papr'.",
+        ),
         (
             "folder",
             ["transformer=2"],
