@@ -78,6 +78,11 @@ class InputSpec(_Frozen):
         return self.layout in ("NHWC", "NCHW")
 
     @property
+    def is_volume(self) -> bool:
+        """Whether it is a batch of three-dimensional volumes."""
+        return self.layout in ("NDHWC", "NCDHW")
+
+    @property
     def size(self) -> tuple[int | None, int | None]:
         """Height and width of an image."""
         height, width = self.shape[1:3] if self.layout == "NHWC" else self.shape[2:4]

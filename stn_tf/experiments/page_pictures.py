@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stn_tf.experiments.examples import Example
-from stn_tf.experiments.page_html import FEW_PIXELS, escaped, picture_source
+from stn_tf.experiments.page_html import FEW_PIXELS, escaped, paragraph, picture_source
 from stn_tf.experiments.views import View
 from stn_tf.plots.figure import SERIES
 from stn_tf.plots.panel import FRAME, common_margin, outline, thinned
@@ -14,14 +14,23 @@ from stn_tf.plots.panel import FRAME, common_margin, outline, thinned
 _MOST_CROPS = 8
 # Sampling points on a side, of one crop and of several.
 _POINTS = 14, 7
+_FLATTENED = (
+    "A volume is drawn as its mean along depth, seen from the front, and so is a crop; its outline "
+    "and points are those of its middle slice."
+)
 # Farther outside than so many sides of the image, a point is as good as there.
 _FAR = 4.0
 
 
 def cards(examples: Sequence[Example], classes: Sequence[str]) -> str:
     """Returns a card for each image that can be drawn."""
-    drawn = [_card(example, classes) for example in examples if _is_drawn(example)]
-    return f'<div class="cards">\n{"".join(drawn)}</div>' if drawn else ""
+    seen = [example for example in examples if _is_drawn(example)]
+    if not seen:
+        return ""
+    flattened = any(example.picture is not None and example.picture.flattened for example in seen)
+    told = paragraph(_FLATTENED) + "\n" if flattened else ""
+    drawn = "".join(_card(example, classes) for example in seen)
+    return f'{told}<div class="cards">\n{drawn}</div>'
 
 
 def _is_drawn(example: Example) -> bool:

@@ -44,13 +44,18 @@ class View:
 class Picture:
     """An image as it is drawn.
 
+    A volume is drawn as its mean along depth, brightest where it is most, and what is read of it
+    as that of the crop; corners and grid are those of the crop's middle slice, seen from the front.
+
     Attributes:
         image: `[H, W, 1 or 3]` in 0..1; None where the model takes something else.
-        views: Of the transformers of the plane, in the order of their calls.
+        views: Of the transformers, in the order of their calls.
+        flattened: Whether it is of a volume.
     """
 
     image: np.ndarray | None
     views: tuple[View, ...]
+    flattened: bool = False
 
 
 def picture_images(model: keras.Model, inputs: Any, interface: ModelInterface) -> list[Picture]:
@@ -62,20 +67,24 @@ def picture_images(model: keras.Model, inputs: Any, interface: ModelInterface) -
         interface: What it takes.
 
     Returns:
-        A picture of each. Transformers that see several pictures of an image in one batch, and
-        those of volumes, are left out.
+        A picture of each. Transformers that see several pictures of an image in one batch are left
+        out.
     """
     count = len(tf.nest.flatten(inputs)[0])
     images = drawn_images(inputs, interface)
     with preferred_sampler(), record_transformations() as records:
         model(inputs, training=False)
-    views = [
-        _views(record, images)
-        for record in records
-        if record.layer.transform.dimensions == 2 and len(record.images) == count
-    ]
+    seen = [record for record in records if len(record.images) == count]
+    views = [_views(record, images) for record in seen]
+    flattened = any(record.layer.transform.dimensions == 3 for record in seen) or any(
+        spec.is_volume for spec in interface.inputs
+    )
     return [
-        Picture(None if images is None else images[row], tuple(several[row] for several in views))
+        Picture(
+            None if images is None else images[row],
+            tuple(several[row] for several in views),
+            flattened,
+        )
         for row in range(count)
     ]
 
@@ -84,13 +93,15 @@ def drawn_images(inputs: Any, interface: ModelInterface) -> np.ndarray | None:
     """Returns a batch of a model's only input as images `[N, H, W, 1 or 3]` in 0..1.
 
     Where it is not known what black and white are, they are each image's own darkest and brightest
-    value. None if the input is no image.
+    value; likewise of volumes, which are flattened along depth. None if the input is neither.
     """
-    if len(interface.inputs) != 1 or not interface.inputs[0].is_image:
+    if len(interface.inputs) != 1:
         return None
     spec = interface.inputs[0]
     values = np.asarray(inputs)
-    if values.ndim != 4:
+    if spec.is_volume and values.ndim == 5:
+        return _stretched(_channels_last(values, spec).mean(axis=1))
+    if not spec.is_image or values.ndim != 4:
         return None
     if spec.decodable:
         return np.asarray(np.clip(spec.to_pixels(values) / np.float32(255), 0.0, 1.0))
@@ -100,17 +111,28 @@ def drawn_images(inputs: Any, interface: ModelInterface) -> np.ndarray | None:
 def _views(record: Transformation, images: np.ndarray | None) -> list[View]:
     layer = record.layer
     read = record.images.numpy().astype(np.float32)
+    theta, grid, crops = record.theta.numpy(), record.grid.numpy(), record.crops.numpy()
+    if layer.crops is None:
+        theta, grid, crops = theta[:, None], grid[:, None], crops[:, None]
+    size, align_corners = read.shape[1:-1], layer.align_corners
+    corners = corners_pixels(
+        theta, size, transform=layer.transform, align_corners=align_corners
+    ).numpy()
+    volumes = layer.transform.dimensions == 3
+    if volumes:
+        # Of the middle slice, what its maps to (x, y) are.
+        corners = (corners[..., :4, :2] + corners[..., 4:, :2]) / 2
+        grid = grid[:, :, grid.shape[2] // 2, ..., :2]
+        read, crops = _stretched(read.mean(axis=1)), crops.astype(np.float32).mean(axis=2)
     of_image = images is not None and _is_same(read, images)
     shown = images if of_image and images is not None else _stretched(read)
-    theta, grid = record.theta.numpy(), record.grid.numpy()
-    if layer.crops is None:
-        theta, grid = theta[:, None], grid[:, None]
-    size, align_corners = read.shape[1:3], layer.align_corners
-    semantics = {"padding": layer.padding, "align_corners": align_corners}
-    sampled = tf.constant(shown), tf.constant(grid)
-    crops = sample_crops(*sampled, kernel=layer.kernel, **semantics).numpy()
-    corners = corners_pixels(theta, size, transform=layer.transform, align_corners=align_corners)
-    parts = shown, corners.numpy(), _in_pixels(grid, size, align_corners), np.clip(crops, 0, 1)
+    if volumes:
+        drawn = _stretched(crops.reshape(-1, *crops.shape[2:])).reshape(*crops.shape[:-1], -1)
+    else:
+        sampled = tf.constant(shown), tf.constant(grid)
+        semantics = {"padding": layer.padding, "align_corners": align_corners}
+        drawn = np.clip(sample_crops(*sampled, kernel=layer.kernel, **semantics).numpy(), 0, 1)
+    parts = shown, corners, _in_pixels(grid, shown.shape[1:3], align_corners), drawn
     return [View(layer.name, of_image, *row) for row in zip(*parts, strict=True)]
 
 
@@ -136,7 +158,7 @@ def _is_same(read: np.ndarray, images: np.ndarray) -> bool:
 
 
 def _channels_last(values: np.ndarray, spec: InputSpec) -> np.ndarray:
-    return np.moveaxis(values, 1, -1) if spec.layout == "NCHW" else values
+    return np.moveaxis(values, 1, -1) if spec.layout in ("NCHW", "NCDHW") else values
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:

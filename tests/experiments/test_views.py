@@ -73,15 +73,39 @@ def test_features_are_drawn_as_what_they_are(rng):
     assert (view.read.min(), view.read.max()) == (0.0, 1.0)
 
 
-def test_volumes_are_left_out(rng):
-    inputs = keras.Input((4, 4, 4, 1))
+@pytest.mark.parametrize("crops", [None, 2])
+def test_volumes_are_flattened_along_depth(rng, crops):
+    inputs = keras.Input((4, 6, 8, 1))
     localisation = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
-    outputs = SpatialTransformer(localisation, "affine-3d", (4, 4, 4))(inputs)
-    spec = InputSpec(name="volume", dtype="float32", shape=(None, 4, 4, 4, 1), layout="NDHWC")
-    interface = ModelInterface(inputs=(spec,), outputs=())
-    volumes = rng.random((2, 4, 4, 4, 1), np.float32)
-    for picture in picture_images(keras.Model(inputs, outputs), volumes, interface):
-        assert (picture.image, picture.views) == (None, ())
+    layer = SpatialTransformer(localisation, "affine-3d", (5, 4, 7), crops=crops)
+    model = keras.Model(inputs, layer(inputs))
+    kernel = layer.regression.trainable_variables[0]
+    kernel.assign(rng.normal(0, 0.05, kernel.shape))
+    spec = InputSpec(name="volume", dtype="float32", shape=(None, 4, 6, 8, 1), layout="NDHWC")
+    volumes = rng.random((3, 4, 6, 8, 1), np.float32)
+    pictures = picture_images(model, volumes, ModelInterface(inputs=(spec,), outputs=()))
+    with record_transformations() as records:
+        model(volumes)
+    theta = records[0].theta.numpy().reshape(3, crops or 1, 3, 4).astype(np.float64)
+    shown = records[0].crops.numpy().reshape(3, crops or 1, 5, 4, 7, 1).mean(axis=2)
+    square = np.array([[-1, -1, 0, 1], [1, -1, 0, 1], [1, 1, 0, 1], [-1, 1, 0, 1]])
+    corners = ((theta @ square.T).swapaxes(-1, -2)[..., :2] + 1) * [4, 3] - 0.5
+    x, y = np.meshgrid((np.arange(7) + 0.5) / 3.5 - 1, (np.arange(4) + 0.5) / 2 - 1)
+    middle = np.stack([x, y, 0 * x, 0 * x + 1], -1)
+    grids = (np.einsum("nkij,hwj->nkhwi", theta, middle)[..., :2] + 1) * [4, 3] - 0.5
+    for index, picture in enumerate(pictures):
+        assert picture.flattened
+        np.testing.assert_allclose(picture.image, stretched(volumes[index].mean(0)), atol=1e-5)
+        (view,) = picture.views
+        assert view.of_image
+        np.testing.assert_allclose(view.corners, corners[index], atol=1e-4)
+        np.testing.assert_allclose(view.grids, grids[index], atol=1e-4)
+        expected = [stretched(crop) for crop in shown[index]]
+        np.testing.assert_allclose(view.crops, expected, atol=1e-5)
+
+
+def stretched(values):
+    return (values - values.min()) / np.ptp(values)
 
 
 def test_drawn_images_preset(rng):
