@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from stn_tf.errors import ConfigError
-from stn_tf.paper.config import ADDITION_NETWORKS, NETWORKS
+from stn_tf.paper.config import ADDITION_NETWORKS, NETWORKS, VOLUME_NETWORKS
 
 # Appendix A.4: 150,000 iterations of 256 images.
 _PAPER_IMAGES = 150_000 * 256
@@ -173,6 +173,20 @@ def _addition() -> Table:
     )  # fmt: skip
 
 
+def _volumes() -> Table:
+    costs = {"cnn-flattened": 1.0, "cnn-3d": 2.0, "st-3d": 3.0}
+    return Table(
+        "volumes",
+        "An extruded digit in a volume (appendix A.3, without a figure)",
+        tuple(
+            Cell("volumes", name, "volumes", {"model": name}, None, costs[name], _VOLUMES_SANITY)
+            for name in VOLUME_NETWORKS
+        ),
+        paper_images=None,
+        sanity={"steps": 150, "warmup_steps": 15},
+    )
+
+
 def _beyond() -> Table:
     """What was published, or is at hand, to help, beside the plain network."""
     rows: dict[str, Mapping[str, Any]] = {
@@ -201,5 +215,8 @@ def _beyond() -> Table:
 # Test error in percent; a wrong network stays near 90, and digits have 10 classes.
 _SANITY = dict.fromkeys(NETWORKS, (50.0,) * 5)
 _ADDITION_SANITY = 92.0
+_VOLUMES_SANITY = 75.0
 
-TABLES: dict[str, Table] = {table.name: table for table in (_distorted(), _addition(), _beyond())}
+TABLES: dict[str, Table] = {
+    table.name: table for table in (_distorted(), _addition(), _volumes(), _beyond())
+}

@@ -6,6 +6,7 @@ import numpy as np
 
 from stn_tf.errors import StnError
 from stn_tf.experiments.reproduction.results import Results
+from stn_tf.experiments.reproduction.runner import run_folder
 
 _IMAGES = 4
 
@@ -35,7 +36,7 @@ def write_picture(results: Results, out: Path) -> Path | None:
             key=lambda each: sign * each[0].figure,
         )
         for outcome, cell, variant in found:
-            folder = out / "runs" / cell.name / variant / f"seed-{outcome.seed}"
+            folder = run_folder(out, cell, variant, outcome.seed)
             if not folder.is_dir():
                 continue
             try:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import multiprocessing
 import os
+import re
 import shlex
 import signal
 import sys
@@ -89,7 +90,7 @@ def reproduce(
                 if minutes:
                     missing.append(f"{told}: not begun")
                 continue
-            folder = out / "runs" / cell.name / variant / f"seed-{seed}"
+            folder = run_folder(out, cell, variant, seed)
             say(f"{told}: {name}, {variant}")
             status = _run(name, words, folder, end)
             if status == _STOPPED or (status and end is not None and time.monotonic() >= end):
@@ -105,12 +106,20 @@ def reproduce(
     return results, missing
 
 
+def run_folder(out: Path, cell: Cell, variant: str, seed: int) -> Path:
+    """Returns where a run of a table is, within the folder of its results."""
+    return out / "runs" / cell.name / re.sub(r"[^\w=,.+-]", "_", variant) / f"seed-{seed}"
+
+
 def _command(experiment: str, words: Sequence[str]) -> str:
     shown = [f"--set {shlex.quote(word)}" for word in words if not word.startswith("data_dir=")]
     return " ".join(["stn-tf train", experiment, *shown])
 
 
 def _toml(value: Any) -> str:
+    """A value as `--set` takes it: names as bare words."""
+    if isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", value):
+        return value
     return json.dumps(value, ensure_ascii=False)
 
 
