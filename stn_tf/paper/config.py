@@ -107,4 +107,4 @@ class VolumesConfig(DigitsConfig):
     thickness: int = Field(16, ge=1)
     degrees: float = Field(45.0, ge=0, le=180)
     model: str = "st-3d"
-    crop_side: int = Field(28, ge=1)
+    crop_side: int = Field(28, ge=21)
