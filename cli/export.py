@@ -217,7 +217,8 @@ def command(
         serving_config.mkdir(parents=True, exist_ok=True)
         write_model_config(serving_config / "models.config", {served: out})
         write_batching_parameters(serving_config / "batching.config")
-    if all(row.output != "grid_sample" for row in result.manifest.parity):
+    rows_of_samplers = ("grid_sample", " warp")
+    if not any(row.output.endswith(rows_of_samplers) for row in result.manifest.parity):
         click.echo("Note: the model has no sampler; it was exported as it is.", err=True)
     if as_json:
         rows = [row.model_dump() for row in result.manifest.parity]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def command(file: Path, as_json: bool) -> None:
-    """Say what is in a model file, and what of it surprises in production.
+    """Say what is in a model file, and what surprises in production.
 
     FILE is an .onnx file, a SavedModel, a version directory that `stn-tf export` wrote, or a .keras
     file. Shown are its signatures, samplers, numbers of parameters and of floating-point operations

@@ -1,8 +1,11 @@
 """The `stn-tf` command: a lazy group, so that `--help` never imports TensorFlow."""
 
 import os
+import signal
 import sys
+import threading
 import traceback
+from types import FrameType
 from typing import Any
 
 import click
@@ -18,7 +21,7 @@ COMMANDS = {
     "evaluate": "Measure a trained run on its test images.",
     "export": "Write a model as SavedModel and ONNX.",
     "validate": "Compare an exported version with what its model said.",
-    "inspect": "Say what is in a model file, and what of it surprises in production.",
+    "inspect": "Say what is in a model file, and what surprises in production.",
     "migrate": "Bring a TensorFlow Addons SavedModel to stock TensorFlow and ONNX.",
     "serve": "Serve exported models over gRPC and REST.",
     "client": "Ask a server of models over gRPC or REST.",
@@ -31,6 +34,9 @@ COMMANDS = {
 
 class _Main(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
+        # So that what is half done is cleaned up; commands that do more about it do it themselves.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -41,6 +47,10 @@ class _Main(LazyGroup):
             text = " ".join(str(error).split()) or type(error).__name__
             click.echo(f"Error: {text}", err=True)
             sys.exit(1)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 @click.group(

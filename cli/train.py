@@ -1,6 +1,7 @@
 """`stn-tf train`."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ def command(
         report = train(config, out, resume=resume, init=init)
     except Interrupted as interrupted:
         click.echo(
-            f"{interrupted} Continue with: stn-tf train {out / 'config.toml'} --resume", err=True
+            f"{interrupted} Continue with: stn-tf train {_shell(out / 'config.toml')} --resume",
+            err=True,
         )
         # What shells report for a process that a signal ended.
         sys.exit(128 + interrupted.signal)
@@ -121,13 +123,18 @@ def command(
         f"{figure or 'Trained'} after {report.steps} steps in {report.seconds:.0f} s "
         f"({report.images_per_second:,.0f} images/s). Run: {out}"
     )
+    exported = Path("exports", out.name)
     click.echo(
         f"Look at {out / 'report.html'}. Next:\n"
-        f"  stn-tf evaluate {out}\n"
-        f"  stn-tf export {out} --out exports/{out.name}\n"
-        f"  stn-tf predict exports/{out.name} IMAGES --output predictions.csv",
+        f"  stn-tf evaluate {_shell(out)}\n"
+        f"  stn-tf export {_shell(out)} --out {_shell(exported)}\n"
+        f"  stn-tf predict {_shell(exported)} IMAGES --output predictions.csv",
         err=True,
     )
+
+
+def _shell(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _run_name(config: Any) -> str:

@@ -19,6 +19,9 @@ CROPS = {"float32": 1e-4, "float16": 0.3, "int8": 0.3}
 # Outputs smaller than this are compared as if they were as large: rounding within a network does
 # not shrink with its outputs.
 _SMALL = 0.1
+# Logits under less precision: twice what a probability may be off moves none by more than that,
+# however small they are, as after a short training.
+_LOGITS = 2.0
 # What rounding to half precision is worth, which files leave out.
 _HALF = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 # Under int8 a transformer that reads quantised features is moved by their rounding.
@@ -71,4 +74,5 @@ def tolerance(
         base += _HALF[spec.half]
     if meaning == "probabilities":
         return base
-    return base * max(_SMALL, largest)
+    least = _LOGITS if meaning == "logits" and precision != "float32" else _SMALL
+    return base * max(least, largest)

@@ -37,7 +37,8 @@ def find(root: Path) -> Listing:
             of a class that is not trained on.
     """
     if not root.is_dir():
-        raise DataError(f"`data_dir` must be a folder with {_LAYOUT}, but {root} is not a folder.")
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise DataError(f"`data_dir` must be a folder with {_LAYOUT}, but {root} {what}.")
     parts, notes = _parts(root)
     classes = _classes(root, parts)
     labels: list[np.ndarray] = []

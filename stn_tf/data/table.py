@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".parquet")
 # Headers, in any case.
+_NAMES_FIRST = " The first line of a CSV file must name its columns."
 _PATHS = ("path", "file", "filename", "image")
 _LABELS = ("label", "class", "category")
 _SPLITS = ("split", "set", "subset")
@@ -71,6 +72,7 @@ def find(path: Path) -> Listing:
         raise DataError(
             f"{file} must have a column {' or '.join(_PATHS)} and a column "
             f"{' or '.join(_LABELS)}, but has {listed(list(columns))}."
+            f"{_NAMES_FIRST if file.suffix.lower() == '.csv' else ''}"
         )
     # Rows are counted as a text editor does: the header is the first line of a CSV file.
     first = 2 if file.suffix.lower() == ".csv" else 1

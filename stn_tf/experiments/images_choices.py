@@ -154,8 +154,9 @@ def _schedule(
     changes |= {"batch_size": batch_size, "steps": steps}
     if not config.batch_size or not (config.steps or config.epochs):
         seen = epochs if not config.steps and epochs else steps / per_epoch
+        often = "once" if seen == 1 else f"{seen:g} times"
         notes.append(
-            f"Each image is seen {seen:g} times: {steps:,} steps of {batch_size} "
+            f"Each image is seen {often}: {steps:,} steps of {batch_size} "
             f"(epochs={seen:g}, batch_size={batch_size})."
         )
     if config.warmup_steps < 0:

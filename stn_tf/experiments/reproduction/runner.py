@@ -135,7 +135,7 @@ def _run(experiment: str, words: Sequence[str], folder: Path, end: float | None)
         if process.is_alive():
             process.terminate()  # It writes a checkpoint first.
             process.join()
-    except KeyboardInterrupt:
+    except BaseException:
         process.terminate()
         process.join()
         raise
