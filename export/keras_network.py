@@ -290,6 +290,7 @@ def _sampler(record: Transformation, inputs: Sequence[InputSpec]) -> Sampler:
         kernel=layer.kernel,
         padding=layer.padding,
         align_corners=layer.align_corners,
+        antialias=layer.antialias,
         input_size=size,
         output_size=tuple(record.crops.shape[-1 - dimensions : -1]),
         reads_images=reads,
@@ -298,7 +299,7 @@ def _sampler(record: Transformation, inputs: Sequence[InputSpec]) -> Sampler:
 
 
 def _tied(record: Transformation) -> np.ndarray:
-    grid = record.grid.numpy()
+    grid = record.layer.warp.points(record.theta, record.images.shape[1:-1]).numpy()
     if record.layer.kernel != "nearest":
         return np.zeros(len(grid), bool)
     size = np.array(record.images.shape[1:-1][::-1], np.float32)

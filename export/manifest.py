@@ -27,6 +27,7 @@ class Sampler(_Part):
 
     Attributes:
         options: The options of the transform, such as `control_points` of a thin plate spline.
+        antialias: How many samples of an output pixel are averaged along each axis.
         input_size: Height and width of what it reads: of the image, or of feature maps; None
             where they are free.
         reads_images: Whether it reads the model's image itself, in the image's own pixels.
@@ -39,6 +40,7 @@ class Sampler(_Part):
     kernel: str
     padding: str
     align_corners: bool
+    antialias: int = 1
     input_size: tuple[int | None, ...]
     output_size: tuple[int | None, ...]
     reads_images: bool = False

@@ -134,3 +134,47 @@ def grid(
     """`[N, *size, d]` for a batch of thetas."""
     base = base_grid(size, align_corners)
     return np.stack([transform_points(transform, one, base) for one in theta])
+
+
+def spread_grids(
+    transform: str,
+    theta: np.ndarray,
+    size: tuple[int, ...],
+    input_size: tuple[int, ...],
+    align_corners: bool,
+    samples: int,
+    width_theta: np.ndarray | None = None,
+) -> np.ndarray:
+    """`[samples ** d, N, *size, d]`: what `antialias` samples, by its definition.
+
+    How much of their footprints pixels take is that of `width_theta`, where it is given.
+    """
+    base, d = base_grid(size, align_corners), len(size)
+    lengths, inputs = np.array(size[::-1]), np.array(input_size[::-1])  # x first
+    step = 2 / np.maximum(lengths - 1, 1) * (lengths > 1) if align_corners else 2 / lengths
+    pixels = (inputs - 1) / 2 if align_corners else inputs / 2
+
+    def changes(one: np.ndarray) -> list[np.ndarray]:
+        corners = [
+            (signs, transform_points(transform, one, base + step / 2 * signs))
+            for signs in itertools.product((-1, 1), repeat=d)
+        ]
+        means = [sum(s[axis] * point for s, point in corners) / 2 ** (d - 1) for axis in range(d)]
+        return means[::-1]  # The last sample along x is followed by the next along y.
+
+    widths = theta if width_theta is None else width_theta
+    images = []
+    for one, width in zip(theta, widths, strict=True):
+        spreads = []
+        for change, wide in zip(changes(one), changes(width), strict=True):
+            length = np.maximum(np.linalg.norm(wide * pixels, axis=-1, keepdims=True), 1)
+            spreads.append(np.sqrt(1 - 1 / length**2) * change)
+        centre = transform_points(transform, one, base)
+        places = [(2 * index + 1 - samples) / (2 * samples) for index in range(samples)]
+        images.append(
+            [
+                centre + sum(o * spread for o, spread in zip(offsets, spreads, strict=True))
+                for offsets in itertools.product(places, repeat=d)
+            ]
+        )
+    return np.swapaxes(np.array(images), 0, 1)

@@ -33,6 +33,9 @@ class SpatialTransformer(keras.layers.Layer):
         kernel: `bilinear`, `nearest` (theta learns nothing from it) or `bicubic`.
         padding: `zeros`, `border` or `reflection`.
         align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
+        antialias: K samples along each axis, averaged, spread over what an output pixel covers of
+            the input: for transforms that shrink, up to K times, where one sample aliases and its
+            gradient is short-sighted. `Warp` has the formula. 1 samples once, as the paper.
         constraints: What some parameters of theta may be: `{"scale": 0.5}` fixes one,
             `{"angle": (-0.8, 0.8)}` keeps one in a range, `{"scale": (0.1, None)}` above a number.
             Names: `layer.transform.parameters`.
@@ -67,6 +70,7 @@ class SpatialTransformer(keras.layers.Layer):
         kernel: str = "bilinear",
         padding: str = "zeros",
         align_corners: bool = False,
+        antialias: int = 1,
         constraints: Mapping[str, Constraint] | None = None,
         initial_theta: Any = None,
         transform_options: Mapping[str, Any] | None = None,
@@ -97,6 +101,7 @@ class SpatialTransformer(keras.layers.Layer):
             kernel=kernel,
             padding=padding,
             align_corners=align_corners,
+            antialias=antialias,
             data_format=data_format,
             dtype=self.dtype_policy,
             name="warp",
@@ -128,6 +133,11 @@ class SpatialTransformer(keras.layers.Layer):
     def align_corners(self) -> bool:
         """Whether -1 and 1 are centres of pixels."""
         return self.warp.align_corners
+
+    @property
+    def antialias(self) -> int:
+        """How many samples of an output pixel are averaged along each axis."""
+        return self.warp.antialias
 
     @property
     def crops(self) -> int | None:
@@ -168,9 +178,10 @@ class SpatialTransformer(keras.layers.Layer):
         if self.return_grid or is_recording():
             grid = self.warp.grid(theta, channels.size_of(images))
         # In a graph in which nobody reads it, the grid is never made.
-        shown = (
-            self.warp.sample(images, grid) if self.return_grid else self.warp.show(images, theta)
-        )
+        if self.return_grid and self.antialias == 1:
+            shown = self.warp.sample(images, grid)
+        else:
+            shown = self.warp.show(images, theta)
         if grid is not None:
             note(Transformation(self, images, theta, grid, shown))
         crops = channels.from_last(shown, self.data_format, self.transform.dimensions)
@@ -212,7 +223,8 @@ class SpatialTransformer(keras.layers.Layer):
         regression, warp = self.regression.get_config(), self.warp.get_config()
         for name in ("transform", "transform_options", "constraints", "initial_theta", "crops"):
             config[name] = regression[name]
-        for name in ("output_size", "kernel", "padding", "align_corners", "data_format"):
+        sampling = ("output_size", "kernel", "padding", "align_corners", "antialias", "data_format")
+        for name in sampling:
             config[name] = warp[name]
         return {
             **config,

@@ -10,6 +10,7 @@ from stn_tf import sampling, shape
 from stn_tf.geometry import Transform
 from stn_tf.layers import channels
 from stn_tf.layers.saved_transform import load_transform, transform_config
+from stn_tf.sampling import footprint
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
 from stn_tf.sampling.warp import sample_crops
 
@@ -28,6 +29,8 @@ class Warp(keras.layers.Layer):
         padding: `zeros`, `border` or `reflection`.
         align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
         transform_options: The options of the transform: `control_points`, `regularisation`.
+        antialias: K samples along each axis, averaged, spread over what an output pixel covers of
+            the input: for transforms that shrink, up to K times. 1 samples once, as the paper.
         data_format: `channels_last` or `channels_first`, of images and output; None for
             `keras.config.image_data_format()`.
 
@@ -36,10 +39,16 @@ class Warp(keras.layers.Layer):
     the size. Under a mixed precision policy the images are halved, theta and the grid stay
     float32.
 
-    Raises:
-        ValueError: If a choice or the size is wrong.
+    With `antialias`, an output pixel that reads at p is the mean of K^2 samples (K^3 of volumes) at
+    p + sum_a o_a f_a J_a: J_a is the change of p over the pixel along output axis a, s_a its length
+    in input pixels, o_a the centres of K equal parts of [-1/2, 1/2], and
+    f_a = sqrt(max(0, 1 - 1 / s_a^2)), a constant in gradients. Where nothing shrinks it changes
+    nothing, and it never changes the grid.
 
-    Source: Jaderberg et al. 2015, sections 3.2 and 3.3.
+    Raises:
+        ValueError: If a choice, a number or the size is wrong.
+
+    Source: Jaderberg et al. 2015, sections 3.2 and 3.3; `stn_tf.sampling.footprint`.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Warp(keras.layers.Layer):
         kernel: str = "bilinear",
         padding: str = "zeros",
         align_corners: bool = False,
+        antialias: int = 1,
         transform_options: Mapping[str, Any] | None = None,
         data_format: str | None = None,
         **kwargs: Any,
@@ -64,6 +74,7 @@ class Warp(keras.layers.Layer):
         self.kernel = shape.check_choice("kernel", kernel, KERNELS)
         self.padding = shape.check_choice("padding", padding, PADDINGS)
         self.align_corners = bool(align_corners)
+        self.antialias = shape.check_count("antialias", antialias)
         self.data_format = channels.check_data_format(data_format)
 
     def grid(self, theta: tf.Tensor, input_size: Sequence[int] | tf.Tensor) -> tf.Tensor:
@@ -71,8 +82,14 @@ class Warp(keras.layers.Layer):
         size = input_size if self.output_size is None else self.output_size
         return self.transform.grid(theta, size, align_corners=self.align_corners)
 
+    def points(self, theta: tf.Tensor, input_size: Sequence[int] | tf.Tensor) -> tf.Tensor:
+        """Returns all points that are read: the grids of all samples, one below the other."""
+        size = input_size if self.output_size is None else self.output_size
+        spread = (size, input_size, self.align_corners, self.antialias)
+        return tf.concat(footprint.grids(self.transform, theta, *spread), axis=1)
+
     def sample(self, images: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
-        """Returns images, channels last, at the points of a grid."""
+        """Returns images, channels last, at the points of a grid, a sample each."""
         return sample_crops(
             tf.cast(images, self.compute_dtype),
             grid,
@@ -91,6 +108,7 @@ class Warp(keras.layers.Layer):
             kernel=self.kernel,
             padding=self.padding,
             align_corners=self.align_corners,
+            antialias=self.antialias,
         )
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -118,6 +136,7 @@ class Warp(keras.layers.Layer):
             "kernel": self.kernel,
             "padding": self.padding,
             "align_corners": self.align_corners,
+            "antialias": self.antialias,
             "data_format": self.data_format,
         }
 

@@ -1,16 +1,18 @@
 """Transforms images by theta: the grid and the sampling in one call."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from stn_tf import shape
 from stn_tf.geometry import Transform, get_transform
+from stn_tf.geometry.affine import Affine
 from stn_tf.geometry.families import is_ours
+from stn_tf.geometry.projective import Projective
 from stn_tf.geometry.transform import MatrixTransform
-from stn_tf.sampling import choice, native
+from stn_tf.sampling import choice, footprint, native
 from stn_tf.sampling.grid_sample import check_options, grid_sample
 
 _FLOATING = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
@@ -30,6 +32,7 @@ def warp(
     kernel: str = "bilinear",
     padding: str = "zeros",
     align_corners: bool = False,
+    antialias: int = 1,
     **options: Any,
 ) -> tf.Tensor:
     """Returns the images as the transforms theta show them.
@@ -50,6 +53,10 @@ def warp(
         kernel: `bilinear`, `nearest` or `bicubic`.
         padding: `zeros`, `border` or `reflection`.
         align_corners: Whether -1 and 1 are centres of pixels rather than the image's edges.
+        antialias: K samples along each axis, spread over what a pixel covers of the input where it
+            covers more than a pixel, and averaged; enough for shrinking K times. 1 takes one, as
+            the paper does, whose bilinear samples alias where a transform shrinks. Nothing is
+            blurred elsewhere: `stn_tf.sampling.footprint` has the formula.
         **options: The options of the transform: `control_points`, `regularisation` of `tps`.
 
     Returns:
@@ -69,21 +76,29 @@ def warp(
     one = ", ".join(map(str, family.theta_shape))
     shape.check_rank("theta", theta, (rank + 1, rank + 2), f"[N, {one}] or [N, K, {one}]")
     size = shape.check_dynamic_size("size", size, family.dimensions)
-    if not (
+    count, corners = shape.check_count("antialias", antialias), bool(align_corners)
+    semantics: dict[str, Any] = {"kernel": kernel, "padding": padding, "align_corners": corners}
+    if (
         native.fuses(family)
         and not tf.is_tensor(size)
         and images.shape.rank == 4
         and theta.shape[:-rank].is_compatible_with(images.shape[:1])
         and images.dtype in _FLOATING
+        # XLA would compile a sampler for each of the samples.
+        and (count == 1 or (family.affine and not choice.in_xla()))
     ):
-        grid = family.grid(theta, size, align_corners=align_corners)
-        return sample_crops(
-            images, grid, kernel=kernel, padding=padding, align_corners=align_corners
-        )
-    rounded = native.points_for(images, theta)
-    if choice.use_native(images, rounded):
-        return native.warp(images, rounded, size, family, kernel, padding, bool(align_corners))
-    return _by_matrix(images, theta, size, family, kernel, padding, bool(align_corners))
+        show = _by_matrix(images, theta, size, family, semantics)
+        matrix = native.matrix(family, theta)[1]
+        if count == 1:
+            return show(matrix)
+        shifts = footprint.shifts(family, theta, size, _size_of(images), corners, count)
+        return footprint.average([show(_translated(matrix, shift)) for shift in shifts])
+    if count == 1:
+        return sample_crops(images, family.grid(theta, size, align_corners=corners), **semantics)
+    grids = footprint.grids(family, theta, size, _size_of(images), corners, count)
+    # One sampler for all of them, as for several crops.
+    samples = sample_crops(images, tf.concat(grids, axis=1), **semantics)
+    return footprint.average(tf.split(samples, len(grids), axis=1))
 
 
 def sample_crops(images: tf.Tensor, grid: tf.Tensor, **semantics: Any) -> tf.Tensor:
@@ -109,27 +124,37 @@ def _by_matrix(
     theta: tf.Tensor,
     size: Sequence[int],
     family: MatrixTransform,
-    kernel: str,
-    padding: str,
-    align_corners: bool,
-) -> tf.Tensor:
-    """The same in stock operations."""
-    semantics: dict[str, Any] = {
-        "kernel": kernel,
-        "padding": padding,
-        "align_corners": align_corners,
-    }
-    name, matrix = native.matrix(family, theta)
+    semantics: dict[str, Any],
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what samples at the matrices that `native.matrix` gives, without a grid in memory."""
+    name = native.matrix(family, theta)[0]
+    kind: MatrixTransform = Affine() if name == "affine" else Projective()
+    if choice.use_native(images, native.points_for(images, theta)):
+        return lambda matrix: native.warp(
+            images, native.points_for(images, matrix), size, kind, **semantics
+        )
 
     def sample(images: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-        grid = get_transform(name).grid(matrix, size, align_corners=align_corners)
+        grid = kind.grid(matrix, size, align_corners=semantics["align_corners"])
         return grid_sample(images, grid, **semantics)
 
     if tf.executing_eagerly() or choice.in_xla():
-        return sample(images, matrix)
+        return lambda matrix: sample(images, matrix)
     # As `grid_sample` does: a function of its own, by which an exporter knows that there need not
     # be a grid.
     label = family.name if is_ours(family) else name
     text = json.dumps({"transform": label, "size": list(size), **semantics})
     named = f"{IMPLEMENTS} {text}"
-    return tf.function(sample, experimental_implements=named, autograph=False)(images, matrix)
+    function = tf.function(sample, experimental_implements=named, autograph=False)
+    return lambda matrix: function(images, matrix)
+
+
+def _translated(matrix: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Affine matrices `[N, 2, 3]`, each moved by `[N, 1, 1, 2]`."""
+    moved = matrix[..., 2:] + tf.reshape(shift, [-1, 2, 1])
+    return tf.concat([matrix[..., :2], moved], axis=-1)
+
+
+def _size_of(images: tf.Tensor) -> Sequence[int] | tf.Tensor:
+    size = images.shape[1:-1]
+    return tuple(size) if size.is_fully_defined() else tf.shape(images)[1:-1]

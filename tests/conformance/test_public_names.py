@@ -39,6 +39,13 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple]] = {
     ),
     "warp": (lambda images, theta: stn_tf.warp(images, theta, (4, 3)), (IMAGES, AFFINE)),
 }
+# A choice that computes in another way -> a call of it, with its arguments.
+FUNCTION_CHOICES: dict[str, tuple[Callable[..., Any], tuple]] = {
+    "warp, antialias": (
+        lambda images, theta: stn_tf.warp(images, theta, (4, 3), antialias=2),
+        (IMAGES, AFFINE),
+    ),
+}
 LAYERS: dict[str, tuple[Callable[[], keras.layers.Layer], Any]] = {
     "OutsidePenalty": (lambda: stn_tf.layers.OutsidePenalty("affine", 0.5), [IMAGES, AFFINE]),
     "SalientRegion": (stn_tf.layers.SalientRegion, IMAGES),
@@ -52,6 +59,17 @@ LAYERS: dict[str, tuple[Callable[[], keras.layers.Layer], Any]] = {
     ),
     "Warp": (lambda: stn_tf.layers.Warp("affine", (4, 3), padding="border"), [IMAGES, AFFINE]),
 }
+LAYER_CHOICES: dict[str, tuple[Callable[[], keras.layers.Layer], Any]] = {
+    "SpatialTransformer, antialias": (
+        lambda: stn_tf.SpatialTransformer(keras.layers.Flatten(), "tps", (4, 3), antialias=2),
+        IMAGES,
+    ),
+    "Warp, antialias": (
+        lambda: stn_tf.layers.Warp("affine", (4, 3), antialias=2),
+        [IMAGES, AFFINE],
+    ),
+}
+EVERY_FUNCTION, EVERY_LAYER = FUNCTIONS | FUNCTION_CHOICES, LAYERS | LAYER_CHOICES
 # Names that are no operations, with the test that holds them.
 OTHERS = {
     "StnError": "tests/test_errors.py",
@@ -74,9 +92,9 @@ def test_no_public_name_is_missing() -> None:
     assert public == {*FUNCTIONS, *LAYERS, *OTHERS}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", EVERY_FUNCTION)
 def test_function_is_the_same_in_graphs_and_compiled(name: str) -> None:
-    function, arguments = FUNCTIONS[name]
+    function, arguments = EVERY_FUNCTION[name]
     eager = function(*arguments)
     assert eager.dtype == tf.float32
     assert np.ptp(eager) > 0
@@ -85,9 +103,9 @@ def test_function_is_the_same_in_graphs_and_compiled(name: str) -> None:
         np.testing.assert_allclose(traced, eager, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", EVERY_LAYER)
 def test_layer_survives_its_configuration(name: str) -> None:
-    build, inputs = LAYERS[name]
+    build, inputs = EVERY_LAYER[name]
     layer = build()
     expected = layer(inputs)
     again = type(layer).from_config(layer.get_config())
@@ -97,18 +115,18 @@ def test_layer_survives_its_configuration(name: str) -> None:
     np.testing.assert_array_equal(again(inputs), expected)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", EVERY_LAYER)
 def test_layer_infers_its_shape(name: str) -> None:
-    build, inputs = LAYERS[name]
+    build, inputs = EVERY_LAYER[name]
     single = not isinstance(inputs, list)
     symbolic = [keras.Input(array.shape[1:]) for array in ([inputs] if single else inputs)]
     output = build()(symbolic[0] if single else symbolic)
     assert output.shape == (None, *build()(inputs).shape[1:])
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", EVERY_LAYER)
 def test_layer_under_a_strategy(name: str) -> None:
-    build, inputs = LAYERS[name]
+    build, inputs = EVERY_LAYER[name]
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
         layer = build()
     strategy = tf.distribute.get_strategy()

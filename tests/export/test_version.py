@@ -82,6 +82,7 @@ def test_manifest_tells_the_truth(exported, images):
             "kernel": "bilinear",
             "padding": "zeros",
             "align_corners": False,
+            "antialias": 1,
             "input_size": [14, 12],
             "output_size": [8, 9],
             "reads_images": True,
