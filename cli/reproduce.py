@@ -89,10 +89,13 @@ def command(
       stn-tf reproduce addition --data-dir mnist --set mixed_precision=bfloat16
       stn-tf reproduce distorted --source digits --sanity
     """
-    from stn_tf.experiments.reproduction import markdown, reproduce
-    from stn_tf.experiments.reproduction.runner import check_changes
-    from stn_tf.experiments.reproduction.table import failed_sanity
-    from stn_tf.paper.tables import get_table
+    from stn_tf.experiments.reproduction import (
+        check_changes,
+        failed_sanity,
+        get_table,
+        markdown,
+        reproduce,
+    )
     from stn_tf.training.files import write_whole
 
     chosen = get_table(table)

@@ -101,7 +101,7 @@ class VolumesConfig(DigitsConfig):
     """
 
     recipe: Literal["volumes"] = "volumes"
-    schedule: Literal["short", "long"] = "short"  # type: ignore[assignment]
+    schedule: Literal["short", "long"] = "short"
     batch_size: int = Field(32, ge=1)
     side: int = Field(60, ge=1)
     thickness: int = Field(16, ge=1)

@@ -142,7 +142,7 @@ def _transformed(
         _localisation(localisation, shape),
         transform,
         tuple(looks.crop_size or shape[:2]),
-        **({"antialias": looks.antialias} if looks.antialias > 1 else {}),
+        antialias=looks.antialias,
         return_theta=looks.needs_theta,
         name=f"spatial_transformer{suffix}",
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stn_tf.errors import ConfigError
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import keras
 
     from stn_tf.paper.pipeline import Scenes
+
+
+_COLOURS: dict[int, Literal["grayscale", "rgb"]] = {1: "grayscale", 3: "rgb"}
 
 
 class PaperRecipe(DigitsRecipe):
@@ -98,7 +101,7 @@ def classifier_interface(input_shape: Sequence[int], classes: Sequence[str]) -> 
         dtype="float32",
         shape=(None, *shape),
         layout="NHWC" if len(shape) == 3 else "NDHWC",
-        color_space={1: "grayscale", 3: "rgb"}.get(shape[-1]),
+        color_space=_COLOURS.get(shape[-1]),
         value_range=(0.0, 1.0),
     )
     names = tuple(map(str, classes))

@@ -25,18 +25,16 @@ def write_picture(results: Results, out: Path) -> Path | None:
     for column in results.table.columns:
         cells = [cell for cell in results.table.cells if cell.column == column]
         found = [
-            (results.find(cell, variant, 0), cell, variant)
+            (outcome.figure, cell, outcome)
             for cell in cells
-            for variant in results.variants(cell)
-            if variant != "sanity" and "st-" in str(cell.settings.get("model", ""))
+            for outcome in results.outcomes
+            if outcome.cell == cell.name
+            and outcome.variant != "sanity"
+            and "st-" in str(cell.settings.get("model", ""))
         ]
-        sign = -1 if results.table.higher_is_better else 1
-        found = sorted(
-            ((o, c, v) for o, c, v in found if o is not None),
-            key=lambda each: sign * each[0].figure,
-        )
-        for outcome, cell, variant in found:
-            folder = run_folder(out, cell, variant, outcome.seed)
+        found.sort(key=lambda each: each[0], reverse=results.table.higher_is_better)
+        for _, cell, outcome in found:
+            folder = run_folder(out, cell, outcome.variant, outcome.seed)
             if not folder.is_dir():
                 continue
             try:
