@@ -6,7 +6,7 @@ network of the plane follows. Decided here:
 - Every network has about as many parameters as one of A.4, localisation included.
 - Volumes are flattened by the mean along depth; the network that follows is the CNN of A.4.
 - The localisation sees the volume at a quarter of its size, by average pooling: 3x3x3 convolutions
-  of 16, 16 and 32 filters with a max-pool after the second, and a dense layer of 32.
+  of 16, 32 and 32 filters with a max-pool after the first, and a dense layer of 32.
 - `cnn-flattened` flattens the volume as it is.
 - `cnn-3d` sees it at a third of its size: 3x3x3 convolutions of 16 and 32 filters, each with a
   max-pool, and a dense layer.
@@ -66,9 +66,9 @@ def _localisation(input_shape: Sequence[int]) -> keras.Model:
     layers = keras.layers
     volumes = keras.Input(tuple(input_shape), name="volumes")
     features = _shrunk(volumes, 4)
-    for index, filters in enumerate((16, 16, 32), start=1):
+    for index, filters in enumerate((16, 32, 32), start=1):
         features = layers.Conv3D(filters, 3, activation="relu", name=f"conv_{index}")(features)
-        if index == 2:
+        if index == 1:
             features = layers.MaxPooling3D(2, name="pool")(features)
     features = layers.Dense(32, activation="relu", name="dense")(layers.Flatten()(features))
     return keras.Model(volumes, features, name="localisation")
