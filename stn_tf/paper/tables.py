@@ -168,7 +168,8 @@ def _addition() -> Table:
             )
             for name in ADDITION_NETWORKS
         ),
-        sanity={"steps": 300, "batch_size": 128, "warmup_steps": 20},
+        # The sum hides which digit is which: networks guess for thousands of steps.
+        sanity={"steps": 8000, "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100},
         paper_images=None,
     )  # fmt: skip
 
@@ -212,9 +213,9 @@ def _beyond() -> Table:
     )  # fmt: skip
 
 
-# Test error in percent; a wrong network stays near 90, and digits have 10 classes.
+# Test error in percent. Guessing is wrong for 90: of ten digits, and of the most frequent sum too.
 _SANITY = dict.fromkeys(NETWORKS, (50.0,) * 5)
-_ADDITION_SANITY = 92.0
+_ADDITION_SANITY = 85.0
 _VOLUMES_SANITY = 75.0
 
 TABLES: dict[str, Table] = {
