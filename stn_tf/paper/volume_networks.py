@@ -21,7 +21,7 @@ from stn_tf.paper.config import VOLUME_NETWORKS
 from stn_tf.paper.networks import PARAMETER_BUDGET, cnn_features, nearest_width
 
 # Of smaller volumes the convolutions of the localisation leave nothing.
-LEAST_SIDE = 40
+LEAST_SIDE = 48
 
 
 def build_volume_network(

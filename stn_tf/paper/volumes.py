@@ -36,6 +36,13 @@ class VolumesRecipe(DigitsRecipe):
         )
 
     def interface(self, config: Any, source: Source) -> ModelInterface:
+        from stn_tf.paper.volume_networks import LEAST_SIDE
+
+        if config.side < LEAST_SIDE:
+            raise ConfigError(
+                f"`side` must be at least {LEAST_SIDE}, as the networks are made for, but it is "
+                f"{config.side}. Take a larger one."
+            )
         height, width = source.train.images.shape[1:3]
         slab = math.ceil(math.hypot(height, width, config.thickness))
         if config.side < slab:

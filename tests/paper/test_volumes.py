@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from stn_tf.data import keys
 from stn_tf.errors import ConfigError
-from stn_tf.experiments import load_experiment, train
+from stn_tf.experiments import Run, load_experiment, train
 from stn_tf.layers import record_transformations, spatial_transformers
 from stn_tf.paper import (
     PARAMETER_BUDGET,
@@ -118,23 +118,23 @@ def test_networks_have_equally_many_parameters() -> None:
 
 def test_an_untrained_transformer_shows_the_volume(digits: Examples) -> None:
     """And a side that the pooling does not divide is no hindrance."""
-    model = build_volume_network("st-3d", (43, 43, 43, 1), crop_side=43)
+    model = build_volume_network("st-3d", (50, 50, 50, 1), crop_side=50)
     (transformer,) = spatial_transformers(model)
     assert transformer.transform.theta_shape == (3, 4)
-    volumes, _ = drawn(digits[:2], side=43)
+    volumes, _ = drawn(digits[:2], side=50)
     with record_transformations() as records:
         model(volumes)
     np.testing.assert_array_equal(records[0].crops, volumes)
 
 
 def test_a_volume_is_pooled_by_cubes(rng: np.random.Generator) -> None:
-    volumes = rng.random((2, 43, 43, 43, 1), np.float32)
-    model = build_volume_network("st-3d", (43, 43, 43, 1))
+    volumes = rng.random((2, 50, 50, 50, 1), np.float32)
+    model = build_volume_network("st-3d", (50, 50, 50, 1))
     (transformer,) = spatial_transformers(model)
     localisation = transformer.localisation
     pooled = localisation.get_layer("conv_1").input
     found = keras.Model(localisation.input, pooled)(volumes)
-    cubes = volumes[:, :40, :40, :40].reshape(2, 10, 4, 10, 4, 10, 4, 1)
+    cubes = volumes[:, :48, :48, :48].reshape(2, 12, 4, 12, 4, 12, 4, 1)
     np.testing.assert_allclose(found, cubes.mean(axis=(2, 4, 6)), atol=1e-6)
 
 
@@ -142,7 +142,7 @@ def test_a_volume_is_pooled_by_cubes(rng: np.random.Generator) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of few steps on small volumes."""
     folder = tmp_path_factory.mktemp("volumes") / "run"
-    changes = ["steps=2", "batch_size=8", "side=43", "crop_side=21", "evaluate_every=2"]
+    changes = ["steps=2", "batch_size=8", "side=48", "crop_side=21", "evaluate_every=2"]
     config: Any = load_experiment("digits-volumes", [*changes, "deterministic=false"])
     train(config, folder, progress=False)
     return folder
@@ -157,11 +157,30 @@ def test_a_run_reports(run: Path) -> None:
     assert "data:image/png" in page
 
 
+@pytest.mark.slow
+def test_a_run_exports(run: Path, tmp_path: Path) -> None:
+    import onnxruntime
+
+    from stn_tf.export import export_run
+
+    version = export_run(run, tmp_path).version_dir
+    volumes, _ = Run(run).examples("test", 5)
+    model = Run(run).load_model()
+    expected, allowed = model(volumes), {"rtol": 1e-4, "atol": 1e-5}
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    np.testing.assert_allclose(signature(tf.constant(volumes))["logits"], expected, **allowed)
+    session = onnxruntime.InferenceSession(
+        str(version / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    (logits,) = session.run(["logits"], {"images": volumes})
+    np.testing.assert_allclose(logits, expected, **allowed)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["side=42"], "`side` must be at least 43, so that a slab of 28 x 28 x 16 voxels fits in"),
-        (["thickness=50"], "`side` must be at least 64"),
+        (["side=47"], "`side` must be at least 48, as the networks are made for, but it is 47"),
+        (["thickness=50"], "`side` must be at least 64, so that a slab of 28 x 28 x 50 voxels"),
         (["thickness=0"], "`thickness` must be greater than or equal to 1, but it is 0"),
         (["degrees=181.0"], "`degrees` must be less than or equal to 180, but it is 181"),
         (["crop_side=20"], "`crop_side` must be greater than or equal to 21, but it is 20"),
@@ -177,5 +196,5 @@ def test_exception_raised(changes: list[str], message: str) -> None:
 def test_no_such_network_exception_raised() -> None:
     with pytest.raises(ValueError, match=r"`name` must be one of cnn-flattened, .* it is 'cnn'"):
         build_volume_network("cnn", (SIDE, SIDE, SIDE, 1))
-    with pytest.raises(ValueError, match="`input_shape` must have at least 40 voxels to each side"):
-        build_volume_network("st-3d", (60, 39, 60, 1))
+    with pytest.raises(ValueError, match="`input_shape` must have at least 48 voxels to each side"):
+        build_volume_network("st-3d", (60, 47, 60, 1))
