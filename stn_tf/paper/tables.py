@@ -169,7 +169,7 @@ def _addition() -> Table:
             for name in ADDITION_NETWORKS
         ),
         # The sum hides which digit is which: networks guess for thousands of steps.
-        sanity={"steps": 8000, "batch_size": 64, "learning_rate": 2e-3, "warmup_steps": 100},
+        sanity={"steps": 5000, "batch_size": 64, "learning_rate": 1e-3, "warmup_steps": 100},
         paper_images=None,
     )  # fmt: skip
 
@@ -215,7 +215,7 @@ def _beyond() -> Table:
 
 # Test error in percent. Guessing is wrong for 90: of ten digits, and of the most frequent sum too.
 _SANITY = dict.fromkeys(NETWORKS, (50.0,) * 5)
-_ADDITION_SANITY = 85.0
+_ADDITION_SANITY = 86.0
 _VOLUMES_SANITY = 75.0
 
 TABLES: dict[str, Table] = {
