@@ -175,7 +175,7 @@ def _addition() -> Table:
 
 
 def _volumes() -> Table:
-    costs = {"cnn-flattened": 1.0, "cnn-3d": 2.0, "st-3d": 3.0}
+    costs = {"st-3d": 1.0, "cnn-3d": 1.0, "cnn-flattened": 2.0}
     return Table(
         "volumes",
         "An extruded digit in a volume (appendix A.3, without a figure)",
@@ -184,7 +184,8 @@ def _volumes() -> Table:
             for name in VOLUME_NETWORKS
         ),
         paper_images=None,
-        sanity={"steps": 150, "warmup_steps": 15},
+        # Turned less, in smaller volumes, digits are told apart within minutes.
+        sanity={"steps": 150, "warmup_steps": 15, "side": 48, "degrees": 15.0},
     )
 
 
@@ -216,7 +217,7 @@ def _beyond() -> Table:
 # Test error in percent. Guessing is wrong for 90: of ten digits, and of the most frequent sum too.
 _SANITY = dict.fromkeys(NETWORKS, (50.0,) * 5)
 _ADDITION_SANITY = 86.0
-_VOLUMES_SANITY = 75.0
+_VOLUMES_SANITY = 65.0
 
 TABLES: dict[str, Table] = {
     table.name: table for table in (_distorted(), _addition(), _volumes(), _beyond())
