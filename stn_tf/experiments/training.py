@@ -170,7 +170,7 @@ def _report(
         figures = measure(model, data, loss=prepared.loss, metrics=prepared.metrics)
     report = Report(
         experiment=config.name,
-        model=config.model if config.recipe == "paper" else model.name,
+        model=model.name if config.recipe == "images" else config.model,
         error_percent=errors["test"],
         validation_error_percent=errors["validation"],
         steps=result.steps,

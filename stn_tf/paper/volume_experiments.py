@@ -20,5 +20,5 @@ EXPERIMENTS = {
             for name, steps in (("short", short), ("long", long))
         },
     )
-    for source, short, long in (("mnist", 2000, 20_000), ("digits", 1000, 10_000))
+    for source, short, long in (("mnist", 1500, 15_000), ("digits", 1000, 10_000))
 }

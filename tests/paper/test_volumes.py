@@ -150,7 +150,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_reports(run: Path) -> None:
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    assert report["test_images"] == 359
+    assert (report["model"], report["test_images"]) == ("st-3d", 359)
     assert 0.0 < report["error_percent"] <= 100.0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "A volume is drawn as its mean along depth" in page
