@@ -31,7 +31,8 @@ def command(
     """Measure a trained run on its test images.
 
     Prints the error and a table of the classes, saves the confusion matrix as a picture, and draws
-    RUN/report.html anew where it shows this part of the data.
+    RUN/report.html anew where it shows this part of the data. Of a run without classes it prints
+    the loss and the metrics.
 
     \b
     Examples:
@@ -43,10 +44,16 @@ def command(
     import_tensorflow()
     from stn_tf import plots
     from stn_tf.experiments import Run, evaluate
-    from stn_tf.experiments.evaluation import reported_split
+    from stn_tf.experiments.class_answers import classifies
+    from stn_tf.experiments.evaluation import measure_run, reported_split
     from stn_tf.experiments.page import write_page
 
     measured = Run(run, data_dir)
+    if not classifies(measured.interface):
+        figures = measure_run(measured, split)
+        told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        click.echo(json.dumps(figures, indent=2) if as_json else f"{split.capitalize()}: {told}")
+        return
     evaluation = evaluate(measured, split)
     output = output or run / "confusion.png"
     plots.save_figure(plots.confusion_figure(evaluation.confusion, evaluation.classes), output)

@@ -195,12 +195,7 @@ def command(
             "on_note": lambda note: click.echo(f"Note: {note}", err=True),
         }
         if is_run(source):
-            if given and source.is_dir():
-                raise click.UsageError(
-                    f"--{next(iter(given)).replace('_', '-')} is for other sources: a run knows "
-                    "what its network takes and gives."
-                )
-            result = export_run(source, out, data_dir=data_dir, **choices)
+            result = export_run(source, out, data_dir=data_dir, **choices, **given)
         else:
             if data_dir is not None:
                 raise click.UsageError("--data-dir is for runs. Give --images instead.")

@@ -124,6 +124,21 @@ class Declaration:
             other = dataclasses.replace(other, classes=None, meanings=None)
         return dataclasses.replace(other, **given)
 
+    def agreeing_with(self, known: "Declaration") -> "Declaration":
+        """Returns what is known, and what is declared of the rest.
+
+        Raises:
+            ExportError: If what is declared is known to be something else.
+        """
+        for field in dataclasses.fields(self):
+            value, other = getattr(self, field.name), getattr(known, field.name)
+            if value is not None and other is not None and value != other:
+                raise ExportError(
+                    f"`{field.name}` must be {other!r} as in the run, which knows what its "
+                    f"network takes and gives, but it is {value!r}. Leave it away."
+                )
+        return self.over(known)
+
     def fill(self, spec: InputSpec) -> InputSpec:
         """Returns an image input with what is declared of it.
 

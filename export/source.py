@@ -25,7 +25,7 @@ def load_network(source: Source, *, signature: str = DEFAULT, **declared: Any) -
         signature: Of a SavedModel, the signature to export.
         **declared: What cannot be seen in it: the fields of
             `stn_tf.export.declaration.Declaration`, such as `task`, `classes`, `input_range`,
-            `input_shape`. A run has its own.
+            `input_shape`. A run has its own, and needs only what it leaves open.
 
     Raises:
         ModelError: If it is none of them, or cannot be loaded.
@@ -54,7 +54,7 @@ def load_network(source: Source, *, signature: str = DEFAULT, **declared: Any) -
     from stn_tf.experiments import Run
 
     run = Run(path)
-    return inspect(run.load_model(), Declaration.of(run.interface))
+    return inspect(run.load_model(), declaration.agreeing_with(Declaration.of(run.interface)))
 
 
 def is_run(source: Any) -> bool:

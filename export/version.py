@@ -83,6 +83,7 @@ def export_run(
     options: ExportOptions | None = None,
     on_parity: OnParity | None = None,
     on_note: OnNote | None = None,
+    **declared: Any,
 ) -> ExportResult:
     """Exports the network of a run, compared on the run's own test images.
 
@@ -92,6 +93,8 @@ def export_run(
         data_dir: Where the run's data is now, if not where it was.
         images: Images to compare on and to calibrate int8 with, instead of the run's own.
         name, tolerance, options, on_parity, on_note: As for `export_model`.
+        **declared: As for `load_network`: what the run leaves open, such as the range of images
+            that came from a function of yours.
 
     Raises:
         RunError: If `run_dir` holds no usable run.
@@ -114,7 +117,7 @@ def export_run(
             learned = "validation" if run.has("validation") else "train"
             calibration, _ = run.examples(learned, count=_CALIBRATION)
     return export_model(
-        load_network(run_dir),
+        load_network(run_dir, **declared),
         out,
         images=images,
         labels=labels,

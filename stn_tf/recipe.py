@@ -6,9 +6,9 @@ This module does not import TensorFlow.
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stn_tf.interface import ModelInterface
 from stn_tf.training.config import FitConfig
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     import keras
 
 PARTS = ("train", "validation", "test")
+
+
+def _pair(value: Any) -> Any:
+    """One number stands for a square."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    return value
+
+
+Size = Annotated[
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)
+]
 
 
 class ExperimentConfig(FitConfig):

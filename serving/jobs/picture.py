@@ -19,7 +19,7 @@ _MOST_VALUES = 4
 
 
 def picture(engine: Engine, inputs: Sequence[Path], *, count: int = 10) -> Figure:
-    """Draws the first `count` images as the model reads them: sampling grid, crop, and answer.
+    """Draws images as the model reads them: sampling grid, crop, and answer.
 
     The first transformer that reads the images is drawn, else the first. Transforms that stn-tf
     does not know are drawn as outlines, without the points in them.
@@ -27,8 +27,8 @@ def picture(engine: Engine, inputs: Sequence[Path], *, count: int = 10) -> Figur
     Args:
         engine: A model with a spatial transformer, from `load_engine`.
         inputs: What `stn_tf.serving.jobs.predict` takes.
-        count: How many images are drawn; of a model that takes images of any size, the first ones
-            that have the size of the first.
+        count: How many images are drawn: of files, evenly spread over those found; of a model that
+            takes images of any size, only those that have the size of the first.
 
     Raises:
         ModelError: If the model has no spatial transformer, or takes no images.
@@ -65,6 +65,9 @@ def _read(
     inputs: Sequence[Path], spec: InputSpec, classes: Sequence[str] | None, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     found = find_inputs(inputs, spec, classes)
+    files = found.files
+    spread = {i * len(files) // count for i in range(count)}
+    found.files = [files[i] for i in sorted(range(len(files)), key=lambda i: i not in spread)]
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     missing = count

@@ -10,6 +10,7 @@ from stn_tf.errors import DataError
 from stn_tf.experiments.class_answers import classifies
 from stn_tf.experiments.survey import NOTHING, Survey, survey
 from stn_tf.recipe import Prepared
+from stn_tf.training.validation import measure
 
 if TYPE_CHECKING:
     from stn_tf.experiments.run import Run
@@ -91,12 +92,25 @@ def evaluate(run: "Run", split: str = "test") -> Evaluation:
     """
     if not classifies(run.interface):
         raise DataError(
-            f"`{run.path}` has no classes to evaluate: its task is {run.interface.task}. Its "
-            "figures are in report.json and report.html."
+            f"`{run.path}` has no classes to evaluate: its task is {run.interface.task}. Call "
+            "`measure_run` for its loss and metrics."
         )
     found = survey_run(run, split)
     assert found.confusion is not None
     return Evaluation(error_percent(found.confusion), found.confusion, run.classes, found)
+
+
+def measure_run(run: "Run", split: str = "test") -> dict[str, float]:
+    """Returns the loss and the metrics of a run of any task on its test images, or another part.
+
+    Raises:
+        RunError: If the run has no checkpoint.
+        DataError: If its data cannot be read, or has no such part.
+    """
+    prepared = run.prepared
+    return measure(
+        run.load_model(), run.dataset(split), loss=prepared.loss, metrics=prepared.metrics
+    )
 
 
 def survey_run(run: "Run", split: str | None = None) -> Survey:

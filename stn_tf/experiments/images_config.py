@@ -2,22 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from stn_tf.interface import Task
-from stn_tf.recipe import ExperimentConfig
-
-
-def _pair(value: Any) -> Any:
-    """One number stands for a square."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value, value)
-    return value
-
-
-Size = Annotated[
-    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], BeforeValidator(_pair)
-]
+from stn_tf.recipe import ExperimentConfig, Size
 
 
 class ImagesConfig(ExperimentConfig):

@@ -104,19 +104,27 @@ def _interface(
                 f"of `data`, but it gives {words(outputs[0].shape)}."
             )
     return ModelInterface(
-        inputs=tuple(_image(spec) for spec in inputs),
+        inputs=tuple(_image(spec, config, notes) for spec in inputs),
         outputs=outputs,
         task=task,
         class_names=names,
     )
 
 
-def _image(spec: InputSpec) -> InputSpec:
-    """An input of the rank of images is one; its range is not known."""
+def _image(spec: InputSpec, config: ImagesConfig, notes: list[str]) -> InputSpec:
+    """An input of the rank of images is one; its range is what the settings say, or unknown."""
     colours = {1: "grayscale", 3: "rgb"}
     if len(spec.shape) != 4 or spec.shape[-1] not in colours:
         return spec
-    return spec.model_copy(update={"layout": "NHWC", "color_space": colours[spec.shape[-1]]})
+    found: dict[str, Any] = {"layout": "NHWC", "color_space": colours[spec.shape[-1]]}
+    if "value_range" in config.model_fields_set:
+        found["value_range"] = config.value_range
+    elif spec.value_range is None:
+        notes.append(
+            f"What black and white are in `{spec.name}` is unknown: once exported, the model takes "
+            "arrays, and image files only if you say it (value_range=[0, 1])."
+        )
+    return spec.model_copy(update=found)
 
 
 def _of_classifier(

@@ -1,12 +1,11 @@
 """The settings of the paper's experiments. This module does not import TensorFlow."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from stn_tf.recipe import ExperimentConfig
+from stn_tf.recipe import ExperimentConfig, Size
 
-Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
 Distortion = Literal["none", "r", "rts", "p", "e", "tc"]
 
 _TRANSFORMS = ("affine", "projective", "tps")

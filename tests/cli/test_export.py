@@ -241,8 +241,7 @@ def test_what_does_not_fit_is_one_line(arguments, message, tmp_path):
 
 def test_a_run_has_an_interface_of_its_own(run_dir, tmp_path):
     result = _export(run_dir, "--out", tmp_path / "out", "--input-range", "0", "255")
-    assert result.exit_code == 2
-    assert "--input-range is for other sources: a run knows" in result.stderr
+    _assert_one_line(result, "`input_range` must be (0.0, 1.0) as in the run, which knows what")
     # A name that was mistyped is no run.
     missing = tmp_path / "modle.keras"
     result = _export(missing, "--out", tmp_path / "out", "--input-range", "0", "255")

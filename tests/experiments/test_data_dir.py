@@ -51,7 +51,7 @@ def test_evaluate_finds_the_same_images(run_and_data: tuple[Path, Path], tmp_pat
     result = stn_tf("evaluate", run, "--output", picture)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.count("\n") == 1
-    assert f"{data.with_name('data')} is not a folder" in result.stderr
+    assert f"{data.with_name('data')} does not exist" in result.stderr
 
     result = stn_tf("evaluate", run, "--data-dir", data, "--json", "--output", picture)
     assert result.exit_code == 0, result.output

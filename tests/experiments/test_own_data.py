@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from stn_tf.cli.main import main
 from stn_tf.errors import ConfigError, DataError
 from stn_tf.experiments import Run, evaluate, load_experiment, train
 from stn_tf.experiments.recipes import recipe_of
 from stn_tf.recipe import Prepared
+from stn_tf.serving.models import load_engine
 from tests.experiments import own_functions
 
 pytestmark = pytest.mark.usefixtures("without_page")
@@ -94,6 +97,26 @@ def test_a_regression_is_reported_by_its_figures(tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
     with pytest.raises(DataError, match="has no classes to evaluate: its task is regression"):
         evaluate(run)
+    result = CliRunner().invoke(main, ["evaluate", str(run.path), "--json"])
+    assert json.loads(result.stdout) == pytest.approx(report.test, rel=1e-5)
+    result = CliRunner().invoke(main, ["evaluate", str(run.path), "--split", "validation"])
+    assert result.stdout.startswith("Validation: loss 0.0")
+    assert not (run.path / "confusion.png").exists()
+
+
+def test_a_range_can_be_said_before_training_and_after(tmp_path: Path) -> None:
+    made = prepared("brightness", "regressor", "value_range=[0.0, 255.0]")
+    assert made.interface.image.value_range == (0.0, 255.0)
+    made = prepared("brightness", "regressor")
+    assert made.interface.inputs[0].value_range is None
+    assert "is unknown: once exported, the model takes arrays" in "\n".join(made.notes)
+
+    train(settings("brightness", "regressor", "epochs=1"), tmp_path / "run", progress=False)
+    given = ["export", str(tmp_path / "run"), "--out", str(tmp_path / "model")]
+    result = CliRunner().invoke(main, [*given, "--input-range", "0", "1"])
+    assert result.exit_code == 0, result.output
+    engine = load_engine(tmp_path / "model")
+    assert engine.input.value_range == (0.0, 1.0)
 
 
 def test_several_inputs(tmp_path: Path) -> None:

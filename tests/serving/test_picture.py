@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.ndimage import map_coordinates
 
 from stn_tf.export import export_model
@@ -58,6 +59,18 @@ def test_captions_tell_right_from_wrong(
     figure = picture(load_engine(model_dir), [tmp_path / "labelled.npz"], count=9)
     captions = [axes.texts[0].get_text() for axes in figure.axes[1::2]]
     assert ["(is " in caption for caption in captions] == [False] * 3 + [True] * 6
+
+
+def test_files_are_spread_over_those_found(
+    model_dir: Path, images: np.ndarray, tmp_path: Path
+) -> None:
+    for index, image in enumerate(images[:12]):
+        folder = tmp_path / "images" / "abc"[index // 4]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / f"{index:02d}.png")
+    figure = picture(load_engine(model_dir), [tmp_path / "images"], count=3)
+    for axes, image in zip(figure.axes[::2], images[[0, 4, 8]], strict=True):
+        np.testing.assert_allclose(drawn(axes).squeeze(), image[..., 0] / 255, atol=1e-6)
 
 
 def drawn(axes: Any) -> np.ndarray:
