@@ -8,13 +8,12 @@ another machine, copy its folder there and give it as `--out`.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import click
 
 from stn_tf.experiments.reproduction import Results, markdown
-from stn_tf.paper.tables import TABLES
+from stn_tf.paper.tables import TABLES, get_table
 
 KEPT = Path(__file__).parent / "results" / "reproduction"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
@@ -51,14 +50,16 @@ def page() -> str:
     "--keep",
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
-    help="A folder of `stn-tf reproduce` whose results are to be kept here.",
+    help="A folder of `stn-tf reproduce` whose results are to be kept here, beside those that are.",
 )
 def main(keep: tuple[Path, ...]) -> None:
     for folder in keep:
-        found = json.loads((folder / "results.json").read_text())
-        kept = KEPT / f"{found['table']}-{found['source']}"
-        kept.mkdir(parents=True, exist_ok=True)
-        shutil.copy(folder / "results.json", kept / "results.json")
+        named = json.loads((folder / "results.json").read_text())
+        table, source = get_table(named["table"]), named["source"]
+        kept = Results(KEPT / f"{table.name}-{source}", table, source)
+        kept.path.parent.mkdir(parents=True, exist_ok=True)
+        for outcome in Results(folder, table, source).outcomes:
+            kept.add(outcome)
     PAGE.write_text(page(), encoding="utf-8")
     click.echo(f"Written: {PAGE}")
 

@@ -102,7 +102,9 @@ class Results:
         return sorted(images, key=lambda variant: -images[variant])
 
     def add(self, outcome: Outcome) -> None:
-        """Adds the outcome of a run, and writes them all."""
+        """Adds the outcome of a run, instead of an earlier one of it, and writes them all."""
+        run = (outcome.cell, outcome.variant, outcome.seed)
+        self.outcomes = [o for o in self.outcomes if (o.cell, o.variant, o.seed) != run]
         self.outcomes.append(outcome)
         self.outcomes.sort(key=lambda o: (o.cell, o.variant, o.seed))
         content = {
