@@ -2,11 +2,18 @@
 
 from stn_tf.experiments.images_recipe import ImagesRecipe
 from stn_tf.paper.addition import AdditionRecipe
+from stn_tf.paper.colocalisation import ColocalisationRecipe
 from stn_tf.paper.recipe import PaperRecipe
 from stn_tf.paper.volumes import VolumesRecipe
 from stn_tf.recipe import ExperimentConfig, Recipe
 
-_RECIPES: tuple[Recipe, ...] = (PaperRecipe(), AdditionRecipe(), VolumesRecipe(), ImagesRecipe())
+_RECIPES: tuple[Recipe, ...] = (
+    PaperRecipe(),
+    AdditionRecipe(),
+    ColocalisationRecipe(),
+    VolumesRecipe(),
+    ImagesRecipe(),
+)
 
 
 def recipe_of(config: ExperimentConfig) -> Recipe:

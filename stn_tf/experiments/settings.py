@@ -10,11 +10,12 @@ from stn_tf.experiments import folder
 from stn_tf.experiments.images_config import ImagesConfig
 from stn_tf.paper import (
     addition_experiments,
+    colocalisation_experiments,
     digits_experiments,
     mnist_experiments,
     volume_experiments,
 )
-from stn_tf.paper.config import AdditionConfig, PaperConfig, VolumesConfig
+from stn_tf.paper.config import AdditionConfig, ColocalisationConfig, PaperConfig, VolumesConfig
 from stn_tf.recipe import Experiment, ExperimentConfig
 from stn_tf.training.config import (
     build_config,
@@ -27,6 +28,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **digits_experiments.EXPERIMENTS,
     **mnist_experiments.EXPERIMENTS,
     **addition_experiments.EXPERIMENTS,
+    **colocalisation_experiments.EXPERIMENTS,
     **volume_experiments.EXPERIMENTS,
     **folder.EXPERIMENTS,
 }
@@ -34,13 +36,19 @@ EXPERIMENTS: dict[str, Experiment] = {
 _CONFIGS: dict[str, type[ExperimentConfig]] = {
     "paper": PaperConfig,
     "addition": AdditionConfig,
+    "colocalisation": ColocalisationConfig,
     "volumes": VolumesConfig,
     "images": ImagesConfig,
 }
 # Settings of the paper's recipe alone: a file with one of them is of that recipe.
 _PAPER_KEYS = frozenset(PaperConfig.model_fields) - frozenset(ImagesConfig.model_fields)
 # Where the schedules of settings that name no shipped experiment come from.
-_FAMILIES = {"paper": "rts", "addition": "addition", "volumes": "volumes"}
+_FAMILIES = {
+    "paper": "rts",
+    "addition": "addition",
+    "colocalisation": "colocalisation-t",
+    "volumes": "volumes",
+}
 
 
 def load_experiment(name_or_path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:

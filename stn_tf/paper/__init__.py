@@ -10,7 +10,8 @@
     canvas_size               the size of the images that a distortion gives
     draw, distort             random parameters, and the images that they make
 
-    DistortedImages, Pairs, ExtrudedDigits   scenes: what images are made of, and what is random
+    DistortedImages, Pairs, HiddenDigits, ExtrudedDigits   scenes: what images are made of, and
+                              what is random
     training_dataset          endless shuffled batches; batch `step` depends on seed and step alone
     evaluation_dataset        every example once, distorted in the same way each time
 
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stn_tf.paper.addition import Pairs
     from stn_tf.paper.canvas import DISTORTIONS, canvas_size
+    from stn_tf.paper.colocalisation_scenes import HiddenDigits
     from stn_tf.paper.config import ADDITION_NETWORKS, NETWORKS, VOLUME_NETWORKS
     from stn_tf.paper.distortions import DistortedImages, distort, draw
     from stn_tf.paper.networks import PARAMETER_BUDGET, build_addition_network, build_network
@@ -44,6 +46,7 @@ __all__ = [
     "DistortedImages",
     "Examples",
     "ExtrudedDigits",
+    "HiddenDigits",
     "Pairs",
     "Source",
     "build_addition_network",
@@ -60,6 +63,7 @@ __all__ = [
 _MODULES = {
     "stn_tf.paper.canvas": ("DISTORTIONS", "canvas_size"),
     "stn_tf.paper.addition": ("Pairs",),
+    "stn_tf.paper.colocalisation_scenes": ("HiddenDigits",),
     "stn_tf.paper.config": ("ADDITION_NETWORKS", "NETWORKS", "VOLUME_NETWORKS"),
     "stn_tf.paper.distortions": ("DistortedImages", "distort", "draw"),
     "stn_tf.paper.networks": ("PARAMETER_BUDGET", "build_addition_network", "build_network"),

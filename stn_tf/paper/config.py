@@ -15,6 +15,7 @@ ADDITION_NETWORKS = (
     "cnn",
     *(f"{count}st-fcn-{name}" for count in ("", "2x") for name in _TRANSFORMS),
 )
+COLOCALISATION_NETWORKS = ("st-attention",)
 VOLUME_NETWORKS = ("cnn-flattened", "cnn-3d", "st-3d")
 
 
@@ -107,3 +108,33 @@ class VolumesConfig(DigitsConfig):
     degrees: float = Field(45.0, ge=0, le=180)
     model: str = "st-3d"
     crop_side: int = Field(28, ge=21)
+
+
+class ColocalisationConfig(DigitsConfig):
+    """One kind of digit somewhere in each image, found without being told where (appendix A.2).
+
+    Attributes:
+        recipe: Which room reads the settings.
+        digit: Which one.
+        images: How many images of it: they are learned from, and measured.
+        side: Of the images, in pixels.
+        distractors: How many pieces of 6x6 pixels of other digits lie about.
+        model: One of `COLOCALISATION_NETWORKS`.
+        encoder_steps: How long the network learns that the loss compares with.
+        least_scale: Of the window, as a share of the image; 28 of 84 pixels are 1/3.
+        largest_scale: Of the window.
+        outside_penalty: The factor of a loss on windows that leave the image.
+    """
+
+    recipe: Literal["colocalisation"] = "colocalisation"
+    schedule: Literal["short", "long"] = "short"
+    batch_size: int = Field(100, ge=2)
+    digit: int = Field(3, ge=0, le=9)
+    images: int = Field(100, ge=2)
+    side: int = Field(84, ge=37)
+    distractors: int = Field(0, ge=0)
+    model: str = "st-attention"
+    encoder_steps: int = Field(600, ge=1)
+    least_scale: float = Field(0.3333, gt=0, le=1)
+    largest_scale: float = Field(0.85, gt=0, le=1)
+    outside_penalty: float = Field(0.4, ge=0)

@@ -17,6 +17,7 @@ from stn_tf.paper.tables import TABLES
 CELLS = {
     "distorted": "r/st-fcn-affine",
     "addition": "sum/2xst-fcn-affine",
+    "colocalisation": "t/digit 7",
     "volumes": "volumes/st-3d",
     "beyond": "r/theta_loss=1",
 }

@@ -39,7 +39,7 @@ def write_picture(results: Results, out: Path) -> Path | None:
                 continue
             try:
                 run = Run(folder)
-                inputs, _ = run.examples("test", _IMAGES)
+                inputs = next(iter(run.dataset("test")))[0][:_IMAGES]
                 pictures = picture_images(run.load_model(), inputs, run.interface)
             except StnError:
                 continue

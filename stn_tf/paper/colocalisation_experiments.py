@@ -1,0 +1,24 @@
+"""Finding what some images have in common, without being told where it is.
+
+Paper: Jaderberg et al. 2015, appendix A.2: 100 images of one class in 84 x 84, a hinge over
+triplets of them, attention. Found are windows that overlap with the digit's own image by more than
+half (intersection over union): in the paper 100 % of the images without distractors (T), 75 to 93 %
+with 16 of them (TC).
+Command: `stn-tf train mnist-colocalisation-t --data-dir DIR`, `--set digit=3`; `-tc` has the
+distractors, `digits-colocalisation-t` needs no download.
+"""
+
+from stn_tf.paper.schedules import adam_schedule
+from stn_tf.recipe import Experiment
+
+EXPERIMENTS = {
+    f"{source}-colocalisation-{name}": Experiment(
+        settings={"recipe": "colocalisation", "source": source, "distractors": distractors},
+        schedules={
+            "short": adam_schedule(300, batch_size=100, learning_rate=5e-3),
+            "long": adam_schedule(1200, batch_size=100, learning_rate=5e-3),
+        },
+    )
+    for source in ("mnist", "digits")
+    for name, distractors in (("t", 0), ("tc", 16))
+}
