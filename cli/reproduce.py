@@ -75,7 +75,8 @@ def command(
     """Run the experiments of one of the paper's tables.
 
     TABLE is distorted (table 1: eight networks on five distorted sets), addition (the sum of two
-    digits), volumes (extruded digits), or beyond (what the paper does not have).
+    digits), colocalisation (where a digit is that no label shows), volumes (extruded digits), or
+    beyond (what the paper does not have).
 
     Cheap cells come first. What stopped it, and be it a power cut, costs a minute of training at
     most: the same command goes on. OUT/results.json holds what was found, OUT/results.md shows it
