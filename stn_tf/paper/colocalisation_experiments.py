@@ -13,12 +13,17 @@ from stn_tf.recipe import Experiment
 
 EXPERIMENTS = {
     f"{source}-colocalisation-{name}": Experiment(
-        settings={"recipe": "colocalisation", "source": source, "distractors": distractors},
+        settings={
+            "recipe": "colocalisation",
+            "source": source,
+            "distractors": distractors,
+            "encoder_steps": encoder_steps,
+        },
         schedules={
-            "short": adam_schedule(300, batch_size=100, learning_rate=5e-3),
-            "long": adam_schedule(1200, batch_size=100, learning_rate=5e-3),
+            "short": adam_schedule(800, batch_size=100, learning_rate=5e-3),
+            "long": adam_schedule(2400, batch_size=100, learning_rate=5e-3),
         },
     )
     for source in ("mnist", "digits")
-    for name, distractors in (("t", 0), ("tc", 16))
+    for name, distractors, encoder_steps in (("t", 0, 600), ("tc", 16, 1500))
 }

@@ -137,4 +137,4 @@ class ColocalisationConfig(DigitsConfig):
     encoder_steps: int = Field(600, ge=1)
     least_scale: float = Field(0.3333, gt=0, le=1)
     largest_scale: float = Field(0.85, gt=0, le=1)
-    outside_penalty: float = Field(0.4, ge=0)
+    outside_penalty: float = Field(1.0, ge=0)

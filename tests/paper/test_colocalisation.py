@@ -105,9 +105,10 @@ def test_the_loss_is_the_papers_over_all_pairs(rng: np.random.Generator) -> None
         flat = images.reshape(len(images), -1).astype(np.float64)
         typical = (examples.reshape(50, -1).astype(np.float64) ** 2).sum(1).mean()
         parts = []
-        for faint in (0.01, 0.01, 1.0):  # The same direction whatever the factor.
+        # The same direction whatever the factor.
+        for faint, weight in ((0.01, 0.1), (0.01, 0.1), (1.0, 0.8)):
             length = np.sqrt((flat**2).sum(1, keepdims=True) + faint * typical)
-            parts.append(flat / length * np.sqrt((1 + faint) / 3))
+            parts.append(flat / length * np.sqrt((1 + faint) * weight))
         return np.concatenate(parts, 1)
 
     e, random = seen(windows), seen(pieces)
