@@ -1,6 +1,7 @@
 """Backbones by name: what turns an image into features, and where its weights come from."""
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -124,8 +125,11 @@ def build_backbone(
 def _named(backbone: str) -> str:
     plain = {_plain(name): name for name in BACKBONES}
     if _plain(backbone) not in plain:
+        near = difflib.get_close_matches(_plain(backbone), plain, n=1)
+        hint = f" Did you mean `{plain[near[0]]}`?" if near else ""
         raise ConfigError(
             f"`backbone` must be auto or one of {', '.join(BACKBONES)}, but it is {backbone!r}."
+            f"{hint}"
         )
     return plain[_plain(backbone)]
 

@@ -285,6 +285,7 @@ def test_two_workers(digits: Path, tmp_path: Path, stn_tf_process: Any, finish: 
         (["class_weights={tow=2.0}"], r"`class_weights`.*tow.*null, one, two"),
         (["balance=weights", "class_weights={two=2.0}"], "`balance`"),
         (["backbone=resnext"], "`backbone` must be auto or one of efficientnet-lite0, small, "),
+        (["backbone=efficientnet-lite"], "Did you mean `efficientnet-lite0`"),
         (["backbone=small", "weights=nowhere.keras"], "`weights` must be a file that exists"),
         (["augment=strnog"], "`augment`.*strnog"),
         (["augment={rotat=3.0}"], r"`augment\.rotat` is not .* Did you mean `rotate`"),
