@@ -234,7 +234,8 @@ def test_recipe_of_a_file(text: str, kind: type[FitConfig], tmp_path: Path) -> N
         (
             "folder",
             ["recipe=papr"],
-            "`recipe` must be one of paper, addition, volumes, images, but it is 'papr'.",
+            "`recipe` must be one of paper, addition, colocalisation, volumes, images, "
+            "but it is 'papr'.",
         ),
         (
             "folder",
@@ -249,9 +250,9 @@ def test_recipe_of_a_file(text: str, kind: type[FitConfig], tmp_path: Path) -> N
         ),
         (
             "digits-r",
-            ["image_size=64"],
+            ["image_size=[64]"],
             "`image_size` must be height and width in whole pixels, such as [64, 64], "
-            "but it is 64.",
+            "but it is [64].",
         ),
         (
             "folder",

@@ -124,7 +124,7 @@ def test_a_signal_stops_after_a_checkpoint_and_before_the_evaluation(
                 .map(lambda i, pair: pair)
             )
 
-    settings = config(steps=8, evaluate_every=4, checkpoint_every=100)
+    settings = config(steps=9, evaluate_every=4, checkpoint_every=100)
     arguments = {"loss": loss, "metrics": ["accuracy"], "progress": False}
     whole = fit(
         network, digits.by_step(), digits.validation, settings, out=tmp_path / "a", **arguments
@@ -133,7 +133,7 @@ def test_a_signal_stops_after_a_checkpoint_and_before_the_evaluation(
         with pytest.raises(Interrupted) as caught:
             fit(
                 network,
-                # The next batch is made ahead.
+                # The next batch may be made ahead, and so the step before it be the last.
                 Stopping(8 if resume else 4, number),
                 digits.validation,
                 settings,
