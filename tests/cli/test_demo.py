@@ -25,6 +25,7 @@ def demo(tmp_path_factory):
     return out, CliRunner().invoke(main, ["demo", "--out", str(out), *settings])
 
 
+@pytest.mark.slow
 def test_three_errors_are_equal(demo):
     out, result = demo
     assert result.exit_code == 0, result.output

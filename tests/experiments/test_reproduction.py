@@ -49,6 +49,7 @@ def outcome(cell: str = "r/cnn", seed: int = 0, figure: float = 1.5, **more: Any
     return Outcome(**given)
 
 
+@pytest.mark.slow
 def test_a_table_is_run_once_and_killing_loses_nothing(tmp_path: Path) -> None:
     """Killed without warning in the middle; then gone on with; then there is nothing to do."""
     steps = ("--set", "steps=4000", "--set", "checkpoint_every=50", "--set", "evaluate_every=4000")
@@ -76,6 +77,7 @@ def test_a_table_is_run_once_and_killing_loses_nothing(tmp_path: Path) -> None:
     assert json.loads(out)["outcomes"][0]["figure"] == found.figure
 
 
+@pytest.mark.slow
 def test_a_budget_stops_with_a_checkpoint(tmp_path: Path) -> None:
     """What is not done is named, and is no failure."""
     _, errors = finish(start(tmp_path, "--budget", "0.5", "--set", "steps=100000", "--seeds", "2"))

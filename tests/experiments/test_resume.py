@@ -12,6 +12,7 @@ from stn_tf.experiments.report import weights_sha256
 from tests.experiments.kill_many import arguments, kill, outcome, steps_of, wait_for_step
 
 
+@pytest.mark.slow
 def test_a_signal_does_not_change_the_outcome(
     tmp_path, tiny_arguments, stn_tf_process, finish, undisturbed
 ):
@@ -37,6 +38,7 @@ def test_a_signal_does_not_change_the_outcome(
     assert weights_sha256(Run(run).load_model()) == Run(undisturbed).report["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_on_a_folder_ends_the_same(tmp_path, birds, stn_tf_process, finish):
     """Killed while it writes a checkpoint; augmented, with a backbone and averaged weights."""
     settings = [

@@ -141,6 +141,7 @@ def test_run_without_checkpoint_exception_raised(tiny_run, tmp_path):
         assert run.report
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_page")
 @pytest.mark.parametrize(
     ("setting", "model"),

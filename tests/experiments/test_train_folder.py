@@ -49,6 +49,7 @@ def split_of(run: Path) -> dict[str, Counter[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_train_and_val(bird_run: Run, birds: Path) -> None:
     """Measured on val/, chosen by what is set aside from train/; two transformers look."""
     names = tuple(sorted(folder.name for folder in (birds / "train").iterdir()))
@@ -251,6 +252,7 @@ def test_init_from_a_run_with_other_classes(digits: Path, tmp_path: Path) -> Non
     assert "three" in line
 
 
+@pytest.mark.slow
 def test_two_workers(digits: Path, tmp_path: Path, stn_tf_process: Any, finish: Any) -> None:
     """Each takes its half of every batch; the chief alone writes."""
     sockets = [socket.socket() for _ in range(2)]

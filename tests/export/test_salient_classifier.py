@@ -38,6 +38,7 @@ def photographs() -> np.ndarray:
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_it_exports(
     precision: str, model: keras.Model, photographs: np.ndarray, tmp_path: Path

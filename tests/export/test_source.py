@@ -78,6 +78,7 @@ def _volumes() -> keras.Model:
     return _randomise(keras.Model(volumes, keras.layers.Dense(3)(keras.layers.Flatten()(crops))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "samplers", "outputs"),
     [(_three_transformers, 3, ("scores", "output")), (_volumes, 1, ("output",))],

@@ -118,6 +118,7 @@ def test_it_is_exported_again(version, tmp_path):
     np.testing.assert_allclose(found, logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_its_run_is_loaded_evaluated_and_exported(run_dir, tmp_path):
     run = Run(run_dir)
     assert run.interface.inputs[0].shape == (None, 42, 42, 1)
@@ -161,6 +162,7 @@ def test_its_run_is_loaded_evaluated_and_exported(run_dir, tmp_path):
     assert clear.mean() > 0.9
 
 
+@pytest.mark.slow
 def test_its_run_is_resumed(run_dir, root):
     before = Run(run_dir).load_model().get_weights()
     # In a process of its own: it is deterministic, which cannot be taken back.

@@ -315,6 +315,7 @@ def widest(root: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     return _sampled_with("avx512", root, tmp_path_factory.mktemp("widest"))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["baseline", "avx2"])
 def test_every_instruction_set_agrees(
     limit: str, widest: np.ndarray, root: Path, tmp_path: Path

@@ -22,12 +22,17 @@ from tests.serving.conftest import CLASSES
     ("transform", "options"),
     [
         ("affine", {}),
-        ("affine", {"align_corners": True}),
-        ("attention", {}),
-        ("similarity", {}),
-        ("projective", {}),
         ("tps", {}),
-        ("tps", {"transform_options": {"control_points": 3, "regularisation": 0.5}}),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                ("affine", {"align_corners": True}),
+                ("attention", {}),
+                ("similarity", {}),
+                ("projective", {}),
+                ("tps", {"transform_options": {"control_points": 3, "regularisation": 0.5}}),
+            )
+        ),
     ],
 )
 def test_points_are_those_that_the_crop_was_read_at(

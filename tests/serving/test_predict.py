@@ -99,6 +99,7 @@ def two_dir(tmp_path_factory: pytest.TempPathFactory, two_transformers: keras.Mo
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine_name", ["onnx", "saved_model"])
 def test_columns_are_in_the_same_order_for_every_engine(
     engine_name: str, folder: Path, tmp_path: Path, two_dir: Path

@@ -50,6 +50,7 @@ def trained(root, tmp_path_factory):
     return out, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["frozen", "synchronised", "broken"])
 def test_two_devices_train_as_one(trained, case):
     out, _ = trained
@@ -104,6 +105,7 @@ def _free_ports(count):
     return ports
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one(trained, root, tmp_path):
     out, _ = trained
     addresses = [f"127.0.0.1:{port}" for port in _free_ports(2)]

@@ -29,6 +29,7 @@ def _everything(out):
     return state, groups, figures
 
 
+@pytest.mark.slow
 def test_ten_kills_change_nothing(tmp_path, root, run_script):
     done = _train(run_script, root, tmp_path / "killed", 1, 10)
     words = done.stdout.split()

@@ -207,6 +207,7 @@ def test_messages_beyond_four_mebibytes(ask, protocol):
     assert {len(array) for array in answer.outputs.values()} == {60_000}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_a_signature_that_changes_with_the_latest_version(tmp_path, base_path, protocol):
     """The names of inputs that a client knows may be those of an older version."""
