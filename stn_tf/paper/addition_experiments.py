@@ -20,10 +20,12 @@ EXPERIMENTS = {
             "model": "2xst-fcn-affine",
         },
         schedules={
-            "short": adam_schedule(short, learning_rate=1e-3),
-            "long": adam_schedule(long, learning_rate=1e-3),
+            name: adam_schedule(steps, batch_size=64, learning_rate=1e-3, log_every=50)
+            for name, steps in (("short", short), ("long", long))
+        }
+        | {
             "paper": PAPER_SCHEDULE,
         },
     )
-    for source, short, long in (("mnist", 4000, 20_000), ("digits", 2000, 10_000))
+    for source, short, long in (("mnist", 12_000, 40_000), ("digits", 4000, 20_000))
 }
