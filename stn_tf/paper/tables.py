@@ -196,7 +196,7 @@ def _colocalisation() -> Table:
         unit="found, %",
         higher_is_better=True,
         paper_images=None,
-        sanity={"steps": 400, "encoder_steps": 600},
+        sanity={"steps": 200, "encoder_steps": 300},
     )
 
 
