@@ -99,11 +99,12 @@ class Declaration:
         if len(interface.inputs) != 1:
             return whatever
         (spec,) = interface.inputs
+        known = spec.value_range is not None  # What is subtracted and divided by is of that range.
         return dataclasses.replace(
             whatever,
             input_range=spec.value_range,
-            input_mean=spec.mean,
-            input_std=spec.std,
+            input_mean=spec.mean if known else None,
+            input_std=spec.std if known else None,
             input_shape=spec.shape[1:] if spec.layout else None,
             color_space=spec.color_space,
             resize=spec.resize,

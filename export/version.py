@@ -93,8 +93,7 @@ def export_run(
         data_dir: Where the run's data is now, if not where it was.
         images: Images to compare on and to calibrate int8 with, instead of the run's own.
         name, tolerance, options, on_parity, on_note: As for `export_model`.
-        **declared: As for `load_network`: what the run leaves open, such as the range of images
-            that came from a function of yours.
+        **declared: As for `load_network`: what the run leaves open, such as the range of images.
 
     Raises:
         RunError: If `run_dir` holds no usable run.

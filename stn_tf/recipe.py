@@ -5,6 +5,7 @@ This module does not import TensorFlow.
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -73,8 +74,8 @@ class Prepared:
         train: Training data, as `fit` takes it.
         parts: Returns the batches of `train`, `validation` or `test`, each example once and as the
             finished model will see it; None where there are none.
-        loss: As `fit` takes it.
-        metrics: As `fit` takes it.
+        objective: Returns loss and metrics, as `fit` takes them, when they are first asked for: a
+            loss may have something to learn before.
         notes: What was decided, a line each, with the setting that changes it.
         write_split: Writes which example is in which part to a file that is kept with the run; None
             where the recipe splits alike by itself.
@@ -91,13 +92,26 @@ class Prepared:
     build: "Callable[[], keras.Model]"
     train: Any
     parts: Callable[[str], Iterable[Any] | None]
-    loss: Any = None
-    metrics: Sequence[Any] = ()
+    objective: Callable[[], tuple[Any, Sequence[Any]]] = lambda: (None, ())
     notes: tuple[str, ...] = ()
     write_split: Callable[[Path], None] | None = None
     names: Callable[[str], Sequence[str] | None] = lambda part: None
     validation: Iterable[Any] | None = None
     trains_more: bool = False
+
+    @property
+    def loss(self) -> Any:
+        """As `fit` takes it."""
+        return self._objective[0]
+
+    @property
+    def metrics(self) -> Sequence[Any]:
+        """As `fit` takes it."""
+        return self._objective[1]
+
+    @cached_property
+    def _objective(self) -> tuple[Any, Sequence[Any]]:
+        return self.objective()
 
 
 class Batches:

@@ -56,8 +56,7 @@ def prepare(config: ImagesConfig) -> Prepared:
         build=lambda: build_network(config, interface, config.weights),
         train=train,
         parts=lambda part: given.get(part),
-        loss=loss,
-        metrics=metrics,
+        objective=lambda: (loss, metrics),
         notes=tuple(notes),
     )
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stn_tf.errors import ConfigError, DataError
-from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
+from stn_tf.interface import ModelInterface, OutputSpec
 from stn_tf.paper.config import COLOCALISATION_NETWORKS, ColocalisationConfig
 from stn_tf.paper.digits_recipe import DigitsRecipe
+from stn_tf.paper.recipe import images_spec
 from stn_tf.paper.source import Examples, Source
 from stn_tf.recipe import Prepared
 
@@ -30,11 +31,6 @@ class ColocalisationRecipe(DigitsRecipe):
     networks = COLOCALISATION_NETWORKS
 
     def prepare(self, config: Any, split: "Path | None" = None) -> Prepared:
-        if config.least_scale > config.largest_scale:
-            raise ConfigError(
-                f"`least_scale` must be at most `largest_scale`, but they are {config.least_scale} "
-                f"and {config.largest_scale}."
-            )
         prepared = super().prepare(config, split)
         note = (
             f"The loss compares what a network sees that was taught digits for "
@@ -52,12 +48,6 @@ class ColocalisationRecipe(DigitsRecipe):
                 f"`images` must be at most {len(chosen)}, as many as {config.source} has of the "
                 f"digit {config.digit} to train on, but it is {config.images}."
             )
-        size = chosen.images.shape[1:3]
-        if config.side < max(size):
-            raise ConfigError(
-                f"`side` must be at least {max(size)}, the side of a digit in pixels, but it is "
-                f"{config.side}."
-            )
         return dataclasses.replace(source, train=chosen, validation=chosen, test=chosen)
 
     def scenes(self, config: Any, examples: Examples, *, taught: bool) -> "Scenes":
@@ -67,17 +57,10 @@ class ColocalisationRecipe(DigitsRecipe):
 
     def interface(self, config: Any, source: Source) -> ModelInterface:
         height, width, channels = source.train.images.shape[1:]
-        images = InputSpec(
-            name="images",
-            dtype="float32",
-            shape=(None, config.side, config.side, channels),
-            layout="NHWC",
-            color_space="grayscale",
-            value_range=(0.0, 1.0),
-        )
+        _scales(config, height)
         shapes = {"crops": (None, height, width, channels), "theta": (None, 3)}
         return ModelInterface(
-            inputs=(images,),
+            inputs=(images_spec((config.side, config.side, channels)),),
             outputs=tuple(
                 OutputSpec(name=name, dtype="float32", shape=shape, meaning="raw")
                 for name, shape in shapes.items()
@@ -89,11 +72,11 @@ class ColocalisationRecipe(DigitsRecipe):
     def network(self, config: Any, interface: ModelInterface) -> "keras.Model":
         from stn_tf.paper.colocalisation_networks import build_colocalisation_network
 
-        crop = interface.outputs[0].shape
+        height, width = (int(extent or 0) for extent in interface.outputs[0].shape[1:3])
         return build_colocalisation_network(
             config.side,
-            (int(crop[1] or 0), int(crop[2] or 0)),
-            scales=(config.least_scale, config.largest_scale),
+            (height, width),
+            scales=_scales(config, height),
             outside_penalty=config.outside_penalty,
         )
 
@@ -109,8 +92,19 @@ class ColocalisationRecipe(DigitsRecipe):
             deterministic=config.deterministic,
             side=config.side,
             distractors=config.distractors,
-            scales=(config.least_scale, config.largest_scale),
+            scales=_scales(config, source.train.images.shape[1]),
         )
         metrics = [BoxIoU(0.5, name="found_percent"), BoxIoU(name="iou")]
         examples = source.train.images[:_EXAMPLES].astype(np.float32) / 255.0
         return {"crops": TripletLoss(encoder, examples)}, {"theta": metrics}
+
+
+def _scales(config: Any, digit: int) -> tuple[float, float]:
+    """Returns between which the scale of the window stays; `digit` is the side of one in pixels."""
+    least = digit / config.side if config.least_scale is None else config.least_scale
+    if least >= config.largest_scale:
+        raise ConfigError(
+            f"`largest_scale` must be above the least, {least:.3g} (`least_scale`, or the digit's "
+            f"share of `side`), but it is {config.largest_scale:g}."
+        )
+    return least, config.largest_scale

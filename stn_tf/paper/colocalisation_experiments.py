@@ -5,7 +5,7 @@ triplets of them, attention. Found are windows that overlap with the digit's own
 half (intersection over union): in the paper 100 % of the images without distractors (T), 75 to 93 %
 with 16 of them (TC).
 Measured: docs/results.md. Some digits are not found: windows may agree on showing nothing, above
-all among distractors (2 and 4), or stay too large (0). A loss near 0.9 after training says so.
+all among distractors (2 and 4), which a loss near 0.9 after training tells; or stay too large (0).
 Command: `stn-tf train mnist-colocalisation-t --data-dir DIR`, `--set digit=3`; `-tc` has the
 distractors, `digits-colocalisation-t` needs no download.
 """

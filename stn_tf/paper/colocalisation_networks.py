@@ -129,7 +129,7 @@ def trained_encoder(
         config,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=(ErrorPercent(),),
-        progress=False,
+        title="encoder: what the loss compares with learns to tell digits apart first",
     )
     encoder = keras.Model(images, [seen[-1], features, logits], name="encoder")
     encoder.trainable = False

@@ -77,7 +77,8 @@ class BoxIoU(keras.metrics.Mean):
     """How much windows of attention overlap with those they should be: intersection over union.
 
     Args:
-        threshold: None for the mean; or the share in percent of images where it is larger.
+        threshold: None for the mean overlap; or the metric is the share of images, in percent,
+            where it is larger than this.
 
     Call: thetas `[N, 3]` of (scale, x, y), the true ones and those found.
     """

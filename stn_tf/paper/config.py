@@ -121,7 +121,8 @@ class ColocalisationConfig(DigitsConfig):
         distractors: How many pieces of 6x6 pixels of other digits lie about.
         model: One of `COLOCALISATION_NETWORKS`.
         encoder_steps: How long the network learns that the loss compares with.
-        least_scale: Of the window, as a share of the image; 28 of 84 pixels are 1/3.
+        least_scale: Of the window, as a share of the image; None for that of a digit, so that
+            windows never magnify.
         largest_scale: Of the window.
         outside_penalty: The factor of a loss on windows that leave the image.
     """
@@ -135,6 +136,6 @@ class ColocalisationConfig(DigitsConfig):
     distractors: int = Field(0, ge=0)
     model: str = "st-attention"
     encoder_steps: int = Field(600, ge=1)
-    least_scale: float = Field(0.3333, gt=0, le=1)
+    least_scale: float | None = Field(None, gt=0, le=1)
     largest_scale: float = Field(0.85, gt=0, le=1)
     outside_penalty: float = Field(1.0, ge=0)

@@ -33,6 +33,9 @@ class DigitsRecipe:
     Config: ClassVar[type[DigitsConfig]]
     networks: ClassVar[tuple[str, ...]]
 
+    def check(self, config: Any) -> None:
+        """Raises ConfigError where settings do not fit together."""
+
     def scenes(self, config: Any, examples: Examples, *, taught: bool) -> "Scenes":
         """Returns what examples are made into.
 
@@ -74,20 +77,19 @@ class DigitsRecipe:
 
     def prepare(self, config: Any, split: Path | None = None) -> Prepared:
         self._check_model(config.model)
+        self.check(config)
         if config.data_dir is not None:
             config = config.model_copy(update={"data_dir": str(Path(config.data_dir).resolve())})
         source = self.source(config)
         interface = self.interface(config, source)
         data = _Data(self, config, source)
-        loss, metrics = self.objective(config)
         return Prepared(
             config,
             interface,
             build=lambda: self.trained(config, interface),
             train=data,
             parts=data.part,
-            loss=loss,
-            metrics=metrics,
+            objective=lambda: self.objective(config),
             notes=source.notes,
             validation=data.part("validation", taught=True),
             trains_more=self.trains_more(config),

@@ -45,15 +45,10 @@ class PaperRecipe(DigitsRecipe):
         shape = (*canvas_size(config.distortion, (height, width)), channels)
         return classifier_interface(shape, source.classes)
 
-    def trains_more(self, config: Any) -> bool:
-        return bool(config.theta_loss)
-
-    def objective(self, config: Any) -> tuple[Any, Any]:
-        loss, metrics = super().objective(config)
+    def check(self, config: Any) -> None:
         if not config.theta_loss:
-            return loss, metrics
+            return
         from stn_tf.paper.distortions import UNDONE
-        from stn_tf.paper.theta_loss import ThetaLoss
 
         if config.distortion not in UNDONE or not config.model.endswith("affine"):
             raise ConfigError(
@@ -61,6 +56,16 @@ class PaperRecipe(DigitsRecipe):
                 f"theta undoes ({', '.join(UNDONE)}), but they are {config.model} and "
                 f"{config.distortion}. Leave it out."
             )
+
+    def trains_more(self, config: Any) -> bool:
+        return bool(config.theta_loss)
+
+    def objective(self, config: Any) -> tuple[Any, Any]:
+        loss, metrics = super().objective(config)
+        if not config.theta_loss:
+            return loss, metrics
+        from stn_tf.paper.theta_loss import ThetaLoss
+
         return {"logits": loss, "theta": ThetaLoss(config.theta_loss)}, {"logits": list(metrics)}
 
     def network(self, config: Any, interface: ModelInterface) -> "keras.Model":
@@ -95,17 +100,24 @@ def classifier_interface(input_shape: Sequence[int], classes: Sequence[str]) -> 
         input_shape: Height, width and channels; or depth first, for volumes.
         classes: The names of the classes.
     """
+    names = tuple(map(str, classes))
+    logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
+    return ModelInterface(
+        inputs=(images_spec(input_shape),),
+        outputs=(logits,),
+        task="classification",
+        class_names=names,
+    )
+
+
+def images_spec(input_shape: Sequence[int]) -> InputSpec:
+    """Returns the input of the paper's networks: images, or volumes, in 0..1."""
     shape = tuple(map(int, input_shape))
-    images = InputSpec(
+    return InputSpec(
         name="images",
         dtype="float32",
         shape=(None, *shape),
         layout="NHWC" if len(shape) == 3 else "NDHWC",
         color_space=_COLOURS.get(shape[-1]),
         value_range=(0.0, 1.0),
-    )
-    names = tuple(map(str, classes))
-    logits = OutputSpec(name="logits", dtype="float32", shape=(None, len(names)), meaning="logits")
-    return ModelInterface(
-        inputs=(images,), outputs=(logits,), task="classification", class_names=names
     )

@@ -113,10 +113,11 @@ def test_a_range_can_be_said_before_training_and_after(tmp_path: Path) -> None:
 
     train(settings("brightness", "regressor", "epochs=1"), tmp_path / "run", progress=False)
     given = ["export", str(tmp_path / "run"), "--out", str(tmp_path / "model")]
-    result = CliRunner().invoke(main, [*given, "--input-range", "0", "1"])
+    declared = ["--input-range", "0", "1", "--input-mean", "0.5", "--input-std", "0.25"]
+    result = CliRunner().invoke(main, [*given, *declared])
     assert result.exit_code == 0, result.output
-    engine = load_engine(tmp_path / "model")
-    assert engine.input.value_range == (0.0, 1.0)
+    found = load_engine(tmp_path / "model").input
+    assert (found.value_range, found.mean, found.std) == ((0.0, 1.0), (0.5,), (0.25,))
 
 
 def test_several_inputs(tmp_path: Path) -> None:

@@ -277,3 +277,9 @@ def test_wrong_setting_of_a_recipe_exception_raised(
     with pytest.raises(ConfigError) as caught:
         load_experiment(name, overrides)
     assert str(caught.value) == message
+
+
+def test_one_number_is_a_square() -> None:
+    for name in ("mnist-r", "mnist-addition"):
+        config: Any = load_experiment(name, ["crop_size=56"])
+        assert config.crop_size == (56, 56)

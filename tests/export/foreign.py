@@ -1,4 +1,7 @@
-"""Small models that are no digit classifiers, as other people write them."""
+"""Small models that are no digit classifiers, as other people write them.
+
+One list of them, so that every test of foreign models goes over the same ones: long, but flat.
+"""
 
 import dataclasses
 from collections.abc import Callable

@@ -146,6 +146,20 @@ def test_a_run_reports(run: Path) -> None:
     assert "data:image/png" in (run / "report.html").read_text(encoding="utf-8")
 
 
+def test_nothing_is_trained_to_look_at_the_data(run: Path, monkeypatch: Any) -> None:
+    """Only the loss needs the encoder, and it learns when that is first asked for."""
+    from stn_tf.paper import colocalisation_networks
+
+    def learns(*args: Any, **options: Any) -> None:
+        raise AssertionError("the encoder was trained")
+
+    monkeypatch.setattr(colocalisation_networks, "trained_encoder", learns)
+    images, _ = next(iter(Run(run).dataset("test")))
+    assert images.shape == (20, SIDE, SIDE, 1)
+    with pytest.raises(AssertionError, match="the encoder was trained"):
+        _ = Run(run).prepared.loss
+
+
 @pytest.mark.slow
 def test_a_run_exports(run: Path, tmp_path: Path) -> None:
     import onnxruntime
@@ -171,7 +185,8 @@ def test_a_run_exports(run: Path, tmp_path: Path) -> None:
     [
         (["images=2000"], DataError, "`images` must be at most 128, as many as digits has of the"),
         (["digit=10"], ConfigError, "`digit` must be less than or equal to 9, but it is 10"),
-        (["least_scale=0.9"], ConfigError, "`least_scale` must be at most `largest_scale`"),
+        (["least_scale=0.9"], ConfigError, "`largest_scale` must be above the least, 0.9 .*0.85"),
+        (["largest_scale=0.3"], ConfigError, r"`largest_scale` must be above the least, 0\.333"),
         (["side=30"], ConfigError, "`side` must be greater than or equal to 37, but it is 30"),
         (["model=cnn"], ConfigError, "`model` must be one of st-attention, but it is .cnn"),
     ],
