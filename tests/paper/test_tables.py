@@ -14,7 +14,7 @@ def test_every_cell_is_a_valid_experiment(table: Table, source: str) -> None:
     for cell in table.cells:
         name = f"{source}-{cell.experiment}"
         assert name in EXPERIMENTS
-        given = {**cell.settings, **table.sanity}
+        given = {**cell.settings, **table.sanity, **cell.sanity}
         texts = [f"{key}={str(value).lower()}" for key, value in given.items()]
         config = load_experiment(name, texts)
         for key, value in given.items():

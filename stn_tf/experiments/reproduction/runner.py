@@ -70,7 +70,11 @@ def reproduce(
     runs = []
     for seed in range(seeds):
         for cell in cells:
-            given = {**cell.settings, **(table.sanity if sanity else {}), "seed": seed}
+            given = {
+                **cell.settings,
+                **({**table.sanity, **cell.sanity} if sanity else {}),
+                "seed": seed,
+            }
             given |= {"schedule": schedule} if not sanity else {}
             words = [*(f"{key}={_toml(value)}" for key, value in given.items()), *changes]
             if data_dir is not None:
