@@ -58,6 +58,7 @@ def test_onnx(form: str, function: tf.types.experimental.ConcreteFunction) -> No
                 np.testing.assert_allclose(found, np.mean(samples, axis=0), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_version(tmp_path: Path, images: np.ndarray) -> None:
     model = make_classifier(antialias=2)
     result = export_model(model, tmp_path, images=images, task="classification", input_range=(0, 1))

@@ -92,6 +92,7 @@ def test_a_class_too_far(tmp_path):
     _refused(_rewrapped(_network(), next_class), tmp_path, "class")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -66,6 +66,7 @@ def test_answers_are_near(precision, ours, exported, images, published):
     assert theta.dtype == logits.dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["dual", "standard"])
 def test_points_are_never_rounded_to_float16(form, published):
     model = onnx.load(published("float16", form).version_dir / "model.onnx")

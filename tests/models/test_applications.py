@@ -83,6 +83,7 @@ except ConfigError as error:
 """
 
 
+@pytest.mark.slow
 def test_download(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     # No network is needed: the first file is there, and nobody listens on port 9.

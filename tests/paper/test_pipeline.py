@@ -16,6 +16,14 @@ from stn_tf.paper import (
     training_dataset,
 )
 
+every_distortion = pytest.mark.parametrize(
+    "distortion",
+    [
+        pytest.param(name, marks=[] if name in ("r", "tc") else [pytest.mark.slow])
+        for name in DISTORTIONS
+    ],
+)
+
 
 @pytest.fixture(scope="module")
 def source() -> Source:
@@ -48,7 +56,7 @@ def numbered(count: int) -> Examples:
     return Examples(np.zeros((count, 4, 4, 1), np.uint8), np.arange(count, dtype=np.int32))
 
 
-@pytest.mark.parametrize("distortion", DISTORTIONS)
+@every_distortion
 def test_a_batch_depends_on_seed_and_step_alone(examples: Examples, distortion: str) -> None:
     first = batches(training(examples, distortion, seed=1, batch_size=8, steps=3))
     again = batches(training(examples, distortion, seed=1, batch_size=8, start_step=1, steps=2))
@@ -68,7 +76,7 @@ def test_an_example_is_distorted_anew_each_time(examples: Examples, distortion: 
     assert len(images) == 8
 
 
-@pytest.mark.parametrize("distortion", DISTORTIONS)
+@every_distortion
 def test_replicas_share_the_global_batch(examples: Examples, distortion: str) -> None:
     whole = batches(training(examples, distortion, batch_size=12, seed=3, steps=2))
     one_worker = batches(

@@ -99,6 +99,7 @@ def test_where_there_is_no_true_theta_exception_raised(changes: list[str]) -> No
         PaperRecipe().prepare(config)
 
 
+@pytest.mark.slow
 def test_a_run_teaches_theta_and_keeps_logits(tmp_path: Path) -> None:
     """What is trained gives theta too; what is kept, measured and exported does not."""
     settings = [

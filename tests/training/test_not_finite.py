@@ -106,6 +106,7 @@ def test_skipped_steps_never_happened(tmp_path, capsys, digits, network, config,
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_too_many_skipped_steps_in_a_row_stop(tmp_path, digits, linear, config, loss):
     data = Broken(digits.by_step(), 2, *range(4, 60))
     settings = config(steps=50, on_nan="skip", log_every=25, checkpoint_every=10)

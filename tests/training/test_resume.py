@@ -57,7 +57,14 @@ def _figures(out):
     return [{k: v for k, v in line.items() if k not in speed} for line in lines]
 
 
-@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "steps",
+        "iterator",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("skip", "batches")),
+    ],
+)
 def test_resumed_training_ends_the_same_bit_for_bit(
     tmp_path, capsys, digits, network, config, loss, kind
 ):

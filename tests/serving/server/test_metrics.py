@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -85,6 +86,7 @@ def test_known_names(base_path, pictures):
 NAMES = {"onnx": "ONNX Runtime", "saved_model": "TensorFlow"}
 
 
+@pytest.mark.slow
 @every_pair(together=1, engine=[*NAMES], batching=[(), ("--enable_batching",)])
 def test_the_runtime_has_its_name(base_path, pictures, engine, batching):
     name = NAMES[engine]

@@ -57,6 +57,7 @@ X = np.float32([[1.0], [2.0]])
 ZEROS = np.zeros((2, 1), np.float32)
 
 
+@pytest.mark.slow
 def test_shape_of_the_signature(lenient: Server, strict: Server) -> None:
     for server in (lenient, strict):
         np.testing.assert_array_equal(_predict(server, X, ZEROS), X * 2)

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -13,6 +14,7 @@ from tests.serving.server.inference.requests import ONE_AND_FOUR, ask, multi
 from tests.serving.server.running import running
 
 
+@pytest.mark.slow
 def test_examples_are_logged_and_replayed(config: Path, tmp_path: Path) -> None:
     request = multi(("one", "sizes", CLASSIFY), ("one", "line", REGRESS))
     with running("--model_config_file", config, "--request_log", tmp_path) as server:
