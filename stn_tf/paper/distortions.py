@@ -3,7 +3,7 @@
     none   the image as it is
     r      rotation by up to 90 degrees to either side
     rts    rotation by up to 45 degrees, scale 0.7 to 1.2, anywhere in 42x42
-    p      scale 0.75 to 1, corners moved by N(0, 5 pixels)
+    p      scale 0.75 to 1, each corner stretched by N(0, 5 pixels)
     e      scale 0.75 to 1, 4x4 spline control points moved by N(0, 1.5 pixels)
     tc     anywhere in 60x60, with 6 distractors of 6x6
 

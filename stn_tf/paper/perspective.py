@@ -1,4 +1,9 @@
-"""Distortion P: the corners of the image are pulled apart."""
+"""Distortion P: each corner of the image is stretched by an amount of its own.
+
+The paper speaks of an amount a corner, so that corners move along the diagonals. Moves in x and y
+that know nothing of each other make another set, which is much harder: after 256,000 images the
+FCN errs on 16 to 18 percent of it and on 3.1 percent of this one; the paper's FCN on 3.1.
+"""
 
 from dataclasses import dataclass
 
@@ -25,7 +30,7 @@ class Perspective:
     """Scales an image about its centre, then moves its corners and all between them.
 
     Attributes:
-        deviation: Of the corners' moves in each direction, in pixels of 28.
+        deviation: Of the amounts by which corners move outwards, in x and y alike, in pixels of 28.
         scales: The smallest and largest scale.
     """
 
@@ -44,9 +49,10 @@ class Perspective:
         extent = tf.constant([size[1], size[0]], tf.float32)
         middle = (tf.constant([canvas[1], canvas[0]], tf.float32) - 1.0) / 2.0
         scale = keys.uniform(scale_key, (count, 1, 1, 1), *self.scales)
-        corners = middle + scale * extent * (tf.constant(_UNIT_SQUARE) - 0.5)
-        moves = keys.normal(move_key, (count, _CANDIDATES, 4, 2))
-        moved = corners + moves * self.deviation / REFERENCE * extent
+        outwards = tf.constant(_UNIT_SQUARE) - 0.5
+        corners = middle + scale * extent * outwards
+        amounts = keys.normal(move_key, (count, _CANDIDATES, 4, 1)) * self.deviation / REFERENCE
+        moved = corners + amounts * 2.0 * outwards * extent
         candidates = tf.concat([moved, corners], axis=1)
 
         areas = _corner_areas(candidates) / _corner_areas(corners)

@@ -113,11 +113,12 @@ def test_p_moves_are_normal_but_never_fold() -> None:
     """Against NumPy's normal numbers, of which those are left out that fold the image."""
     rng = np.random.default_rng(0)
     scale = rng.uniform(0.75, 1.0, (40_000, 1, 1))
-    corners = 14 * scale * SQUARE + rng.normal(0.0, 5.0, (40_000, 4, 2))
+    corners = 14 * scale * SQUARE + rng.normal(0.0, 5.0, (40_000, 4, 1)) * SQUARE
     usable = np.all(corner_areas(corners) >= 0.2 * (28 * scale[..., 0]) ** 2 / 2, axis=1)
     expected = corners[usable]
     actual = drawn("p", count=20_000)["corners"] - 13.5
     assert corner_areas(actual).min() > 0, "every quadrilateral is convex"
+    np.testing.assert_allclose(actual[..., 0] * SQUARE[:, 0], actual[..., 1] * SQUARE[:, 1], 1e-4)
     np.testing.assert_allclose(actual.mean(axis=0), expected.mean(axis=0), atol=0.2)
     np.testing.assert_allclose(actual.std(axis=0), expected.std(axis=0), rtol=0.03)
     np.testing.assert_allclose(
