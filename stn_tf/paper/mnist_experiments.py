@@ -26,7 +26,14 @@ EXPERIMENTS = {
             "pool_crops": distortion in ("rts", "tc"),
         },
         schedules={
-            name: adam_schedule(steps[distortion], batch_size=64, learning_rate=2e-3, log_every=50)
+            name: adam_schedule(
+                steps[distortion],
+                batch_size=64,
+                optimizer="adamw",
+                learning_rate=2e-3,
+                weight_decay=0.1,
+                log_every=50,
+            )
             for name, steps in (("short", _SHORT_STEPS), ("long", _LONG_STEPS))
         }
         | {

@@ -21,12 +21,14 @@ PAPER_SCHEDULE: Mapping[str, Any] = {
 }
 
 
-def adam_schedule(steps: int, *, batch_size: int = 256, **settings: Any) -> dict[str, Any]:
+def adam_schedule(
+    steps: int, *, batch_size: int = 256, optimizer: str = "adam", **settings: Any
+) -> dict[str, Any]:
     """Returns a schedule of Adam with a short warm-up and a cosine to zero."""
     return {
         "steps": steps,
         "batch_size": batch_size,
-        "optimizer": "adam",
+        "optimizer": optimizer,
         "learning_rate_schedule": "cosine",
         "warmup_steps": min(100, steps // 10),
         "log_every": 10,

@@ -35,7 +35,13 @@ def config(tmp_path_factory: pytest.TempPathFactory, base_path: Path) -> Path:
     return out / "models.config"
 
 
-@pytest.fixture(scope="session", params=[False, True], ids=["alone", "batched"])
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(False, id="alone"),
+        pytest.param(True, marks=pytest.mark.slow, id="batched"),
+    ],
+)
 def server(request: pytest.FixtureRequest, config: Path) -> Iterator[Server]:
     batching = ["--enable_batching"] * request.param
     with running("--model_config_file", config, *batching) as found:
