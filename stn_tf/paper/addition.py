@@ -1,17 +1,20 @@
 """The sum of two digits (appendix A.1), as a recipe for `fit`."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from stn_tf.data import keys
+from stn_tf.errors import ConfigError
 from stn_tf.interface import ModelInterface
 from stn_tf.paper.batch import Parameters
 from stn_tf.paper.canvas import canvas_size
 from stn_tf.paper.config import ADDITION_NETWORKS, AdditionConfig
 from stn_tf.paper.digits_recipe import DigitsRecipe
-from stn_tf.paper.distortions import DistortedImages
+from stn_tf.paper.distortions import UNDONE, DistortedImages
 from stn_tf.paper.recipe import classifier_interface
+from stn_tf.paper.rotation import Rotation
 from stn_tf.paper.source import Examples, Source
 
 if TYPE_CHECKING:
@@ -28,6 +31,25 @@ class AdditionRecipe(DigitsRecipe):
 
     def scenes(self, config: Any, examples: Examples, *, taught: bool) -> "Scenes":
         return Pairs(examples, config.distortion)
+
+    def check(self, config: Any) -> None:
+        if config.curriculum_steps and not isinstance(UNDONE.get(config.distortion), Rotation):
+            raise ConfigError(
+                "`curriculum_steps` needs a distortion that can begin with none of it, r or rts, "
+                f"but `distortion` is {config.distortion!r}. Set curriculum_steps=0."
+            )
+
+    def ease(
+        self, config: Any, scenes: Any
+    ) -> Callable[[Parameters, tf.Tensor], Parameters] | None:
+        if not config.curriculum_steps:
+            return None
+
+        def ease(parameters: Parameters, step: tf.Tensor) -> Parameters:
+            done = tf.cast(step, tf.float32) / config.curriculum_steps
+            return scenes.weakened(parameters, tf.minimum(done, 1.0))
+
+        return ease
 
     def interface(self, config: Any, source: Source) -> ModelInterface:
         height, width = source.train.images.shape[1:3]
@@ -54,6 +76,7 @@ class Pairs:
 
     def __init__(self, examples: Examples, distortion: str):
         self._single = DistortedImages(examples, distortion)
+        self._distortion = UNDONE.get(distortion)
 
     def __len__(self) -> int:
         return len(self._single)
@@ -76,13 +99,26 @@ class Pairs:
         )
         return tf.concat(images, axis=-1), tf.add_n(labels)
 
+    def weakened(self, parameters: Parameters, strength: tf.Tensor) -> Parameters:
+        """Returns parameters of so much of r or rts, from 0 for none to 1 for all of it."""
+        assert isinstance(self._distortion, Rotation)
+        weaker = {"second": parameters["second"]}
+        for name in ("first", "second"):
+            own = self._distortion.weakened(_of(name, parameters), strength)
+            weaker |= {f"{name}.{key}": value for key, value in own.items()}
+        return weaker
+
     def _half(
         self, name: str, parameters: Parameters, indices: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        own = {
-            key.removeprefix(f"{name}."): value
-            for key, value in parameters.items()
-            if key.startswith(f"{name}.")
-        }
-        images, labels = self._single.make(own, indices)
+        images, labels = self._single.make(_of(name, parameters), indices)
         return images, labels
+
+
+def _of(name: str, parameters: Parameters) -> Parameters:
+    """The parameters of one digit of each pair."""
+    return {
+        key.removeprefix(f"{name}."): value
+        for key, value in parameters.items()
+        if key.startswith(f"{name}.")
+    }

@@ -20,7 +20,13 @@ EXPERIMENTS = {
             "model": "2xst-fcn-affine",
         },
         schedules={
-            name: adam_schedule(steps, batch_size=64, learning_rate=1e-3, log_every=50)
+            name: adam_schedule(
+                steps,
+                batch_size=64,
+                learning_rate=1e-3,
+                log_every=50,
+                curriculum_steps=3 * steps // 8,
+            )
             for name, steps in (("short", short), ("long", long))
         }
         | {

@@ -1,7 +1,7 @@
 """What the paper's experiments on digits have in common, as recipes for `fit`."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,6 +45,10 @@ class DigitsRecipe:
             taught: Whether y is all that the loss compares with, rather than the finished model's.
         """
         raise NotImplementedError
+
+    def ease(self, config: Any, scenes: "Scenes") -> Callable[[Any, Any], Any] | None:
+        """Returns what training makes of parameters that scenes drew, by the step; None to keep."""
+        return None
 
     def interface(self, config: Any, source: Source) -> ModelInterface:
         """Returns what the network takes and gives."""
@@ -132,6 +136,7 @@ class _Data:
             start_step=start_step,
             replicas=replicas,
             replica_ids=replica_ids,
+            ease=self._recipe.ease(self._config, self._training),
         )
 
     def part(self, name: str, *, taught: bool = False) -> Iterable[Any]:

@@ -44,12 +44,13 @@ def training_dataset(
     steps: int | None = None,
     replicas: int = 1,
     replica_ids: Sequence[int] = range(1),
+    ease: Callable[[Parameters, tf.Tensor], Parameters] | None = None,
 ) -> tf.data.Dataset:
     """Returns shuffled batches, drawn anew each time.
 
-    The global batch of a step depends only on `scenes`, `batch_size`, `seed` and the step. Replica
-    `i` gets the i-th of `replicas` equal slices of it. The examples come in one permutation after
-    the other, and a batch may span two of them.
+    The global batch of a step depends only on `scenes`, `batch_size`, `seed`, `ease` and the step.
+    Replica `i` gets the i-th of `replicas` equal slices of it. The examples come in one permutation
+    after the other, and a batch may span two of them.
 
     Args:
         scenes: What to show.
@@ -59,6 +60,7 @@ def training_dataset(
         steps: How many steps to give from there; None for no end.
         replicas: How many replicas share a global batch.
         replica_ids: Which of them this dataset is for.
+        ease: What a step, an int64 scalar, makes of the parameters that were drawn for it.
 
     Returns:
         A dataset of `(x, y)` of `batch_size / replicas` examples; for each step one element for
@@ -90,6 +92,8 @@ def training_dataset(
         indices = keys.shuffled(order_key, positions, len(scenes))
         # Each replica draws for the whole global batch, which costs next to nothing.
         parameters = scenes.draw(keys.fold(training_key, step), batch_size)
+        if ease is not None:
+            parameters = ease(parameters, step)
         return scenes.make(_slice(parameters, start, slice_size), indices)
 
     first = start_step * len(ids)

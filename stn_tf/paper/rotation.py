@@ -41,6 +41,14 @@ class Rotation:
             "shift": keys.uniform(shift_key, (count, 2), -1.0, 1.0) * tf.stack(room, -1),
         }
 
+    def weakened(self, parameters: Parameters, strength: tf.Tensor) -> Parameters:
+        """Returns parameters of so much of the distortion, from 0 for none to 1 for all of it."""
+        return {
+            "angle": parameters["angle"] * strength,
+            "scale": 1.0 + (parameters["scale"] - 1.0) * strength,
+            "shift": parameters["shift"] * strength,
+        }
+
     def apply(self, batch: Batch) -> tf.Tensor:
         """Reads each canvas pixel from the image, turned and scaled back."""
         height, width = batch.images.shape[1:3]

@@ -170,8 +170,7 @@ def _addition() -> Table:
             )
             for name in ADDITION_NETWORKS
         ),
-        # The sum hides which digit is which: networks guess for thousands of steps.
-        sanity={"steps": 5000},
+        sanity={"steps": 2000, "curriculum_steps": 1500},
         paper_images=None,
     )  # fmt: skip
 

@@ -45,6 +45,49 @@ def test_each_channel_is_a_digit_by_itself(pairs: Pairs) -> None:
     assert len(set(others.tolist())) > 8
 
 
+def test_training_begins_without_the_distortion() -> None:
+    source = load_source("digits")
+    config = load_experiment("digits-addition", ["curriculum_steps=100", "batch_size=16"])
+    prepared = AdditionRecipe().prepare(config)
+    whole = AdditionRecipe().prepare(
+        load_experiment("digits-addition", ["curriculum_steps=0", "batch_size=16"])
+    )
+
+    def batch(prepared: Any, step: int) -> np.ndarray:
+        return next(iter(prepared.train.batches(step)))[0].numpy()
+
+    # The first batch: each digit upright in the middle of its canvas.
+    images = batch(prepared, 0)
+    known = {image.tobytes() for image in source.train.images}
+    for digit in np.moveaxis(images, -1, 1).reshape(-1, 42, 42):
+        pixels = np.round(digit[7:35, 7:35, np.newaxis] * 255).astype(np.uint8)
+        assert pixels.tobytes() in known
+    # The hundredth, and all after it, is what the data is without.
+    for step in (100, 250):
+        np.testing.assert_array_equal(batch(prepared, step), batch(whole, step))
+    assert np.abs(batch(prepared, 50) - batch(whole, 50)).max() > 0.5
+    # What is measured never becomes easier.
+    for name in ("validation", "test"):
+        (eased, _), (full, _) = (next(iter(p.parts(name))) for p in (prepared, whole))
+        np.testing.assert_array_equal(eased, full)
+
+
+def test_a_curriculum_of_parameters_is_in_proportion(pairs: Pairs) -> None:
+    drawn = pairs.draw(keys.make_key(1, 2), 8)
+    weaker = pairs.weakened(drawn, tf.constant(0.25))
+    for name in ("first", "second"):
+        for key, still in (("angle", 0), ("scale", 1), ("shift", 0)):
+            expected = still + (drawn[f"{name}.{key}"].numpy() - still) * 0.25
+            np.testing.assert_allclose(weaker[f"{name}.{key}"], expected, rtol=1e-5)
+    np.testing.assert_array_equal(weaker["second"], drawn["second"])
+
+
+def test_a_distortion_that_cannot_begin_with_nothing_exception_raised() -> None:
+    config = load_experiment("digits-addition", ["curriculum_steps=5", "distortion=tc"])
+    with pytest.raises(ConfigError, match="none of it, r or rts, but `distortion` is 'tc'"):
+        AdditionRecipe().prepare(config)
+
+
 @pytest.mark.parametrize("name", ADDITION_NETWORKS)
 def test_all_networks_have_the_same_size(name: str) -> None:
     model = build_addition_network(name, (42, 42, 2), crop_size=(28, 28))
