@@ -1,8 +1,9 @@
 """Distortion P: each corner of the image is stretched by an amount of its own.
 
-The paper speaks of an amount a corner, so that corners move along the diagonals. Moves in x and y
-that know nothing of each other make another set, which is much harder: after 256,000 images the
-FCN errs on 16 to 18 percent of it and on 3.1 percent of this one; the paper's FCN on 3.1.
+The paper speaks of an amount a corner, so that corners move along the diagonals. It cannot mean
+moves in x and y that know nothing of each other: that set is far too hard. After 512,000 images
+(`mnist-p`, `short`) the FCN errs on 12.7 percent of it and on 2.3 percent of this one; the paper's
+FCN, after 38 million, on 3.1. On R, which leaves nothing to read, it errs on 3.0 and 2.1 percent.
 """
 
 from dataclasses import dataclass
