@@ -214,6 +214,7 @@ def test_an_unfinished_run_has_a_page(copied):
     assert "curves" not in _Reader(page(Run(copied), Survey("test", 10, np.eye(10, dtype=int)))).ids
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_costs_nothing_else(tmp_path, capsys):
     out = tmp_path / "run"
     (out / "report.html" / "in the way").mkdir(parents=True)

@@ -57,6 +57,7 @@ def test_theta_may_move_with_depth(depth: int, precision: str, times: int) -> No
     assert allowed == pytest.approx(times * THETA[precision])
 
 
+@pytest.mark.slow
 def test_the_depth_is_that_of_the_model(tmp_path: Path) -> None:
     images = keras.Input((16, 16, 3), name="images")
     localisation = keras.Sequential(

@@ -104,6 +104,7 @@ def test_large_images_lose_nothing(tmp_path):
     assert max(row.largest_difference / row.tolerance for row in result.parity) < 0.1
 
 
+@pytest.mark.slow
 def test_a_process_without_this_package(tmp_path, rng):
     out = migrate(saved(tmp_path / "old", resampler, IMAGES, PIXELS), tmp_path / "out").version_dir
     feeds = {

@@ -107,6 +107,7 @@ def test_an_empty_batch(rng):
         assert fast(tf.zeros([0, 14, 12, 2]), theta)[0].shape == (0, 9, 8, 2)
 
 
+@pytest.mark.slow
 def test_images_far_larger_than_the_tests_above(rng):
     for transform, aligned in itertools.product(("affine", "attention"), (False, True)):
         size = (224, 200)

@@ -196,6 +196,7 @@ def test_its_run_is_resumed(run_dir, root):
     assert network["class_names"] == list("0123456789")
 
 
+@pytest.mark.slow
 def test_its_run_is_not_resumed_on_other_data(run_dir, root):
     (run_dir / "network.json").write_text('{"input_shape": [28, 28, 1], "classes": ["a", "b"]}')
     command = [sys.executable, "-m", "stn_tf.cli.main", "train", str(run_dir / "config.toml")]

@@ -68,6 +68,7 @@ def test_without_a_library_everything_runs(root: Path, tmp_path: Path) -> None:
     assert done.stdout.split("\n")[:2] == ["no C++ compiler was found 1.5", "1.5"]
 
 
+@pytest.mark.slow
 def test_a_damaged_library_is_not_used(root: Path, tmp_path: Path) -> None:
     (tmp_path / "libstn_tf_tensorflow.so").write_bytes(b"no library")
     done = subprocess.run(

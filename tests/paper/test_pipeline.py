@@ -142,7 +142,7 @@ def test_another_seed_evaluates_other_images(examples: Examples, distortion: str
     assert np.all(np.any(first != other, axis=(1, 2, 3)))
 
 
-@pytest.mark.parametrize("distortion", DISTORTIONS)
+@every_distortion
 def test_each_image_comes_with_its_label(distortion: str) -> None:
     """Flat images, whose grey value says which one it is: most of what a canvas shows."""
     labels = np.arange(20, dtype=np.int32)

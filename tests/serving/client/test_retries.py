@@ -18,6 +18,7 @@ from tests.serving.client.conftest import asker, url
 from tests.serving.server.conftest import start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_a_server_that_is_killed_and_comes_back(base_path, pictures, protocol):
     server = start(base_path)
