@@ -166,7 +166,9 @@ def _addition() -> Table:
         tuple(
             Cell(
                 "sum", name, "addition", {"model": name}, paper.get(name), _cost(name, "rts"),
-                _ADDITION_SANITY,
+                75.0 if name.startswith("2x") else 86.0,
+                # Without transformers the sum is guessed for longer.
+                {} if "st-" in name else {"steps": 4000},
             )
             for name in ADDITION_NETWORKS
         ),
@@ -244,8 +246,8 @@ def _beyond() -> Table:
 
 
 # Test error in percent. Guessing is wrong for 90: of ten digits, and of the most frequent sum too.
+# On MNIST the sum's FCN has 84.3, and two affine transformers have 50.6.
 _SANITY = dict.fromkeys(NETWORKS, (50.0,) * 5)
-_ADDITION_SANITY = 86.0
 _VOLUMES_SANITY = 65.0
 # In percent of the images; a window that has learned nothing finds none.
 _COLOCALISATION_SANITY = {"t": 50.0, "tc": 20.0}
