@@ -10,11 +10,12 @@ import tensorflow as tf
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.declaration import Declaration
 from stn_tf.export.graph_facts import GraphFacts
-from stn_tf.export.heads import Own, decide
+from stn_tf.export.heads import Own
 from stn_tf.export.input_specs import describe, named_specs
 from stn_tf.export.manifest import MANIFEST_FILE, read_manifest
 from stn_tf.export.network import Feeds, Network, Tensors, single, single_array
 from stn_tf.export.sampler_nodes import ConcreteFunction, samplings_in
+from stn_tf.export.task_choice import decide
 from stn_tf.export.xla import without_xla
 from stn_tf.interface import ModelInterface
 

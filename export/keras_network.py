@@ -12,11 +12,12 @@ import tensorflow as tf
 from stn_tf.errors import ExportError
 from stn_tf.export.declaration import Declaration
 from stn_tf.export.graph_facts import GraphFacts, depth_of
-from stn_tf.export.heads import Own, decide
+from stn_tf.export.heads import Own
 from stn_tf.export.input_specs import describe, named_specs
 from stn_tf.export.manifest import Sampler
 from stn_tf.export.network import LOOKS, Feeds, Network, Tensors, look_names, single, single_array
 from stn_tf.export.sampler_nodes import samplings_in
+from stn_tf.export.task_choice import decide
 from stn_tf.export.xla import without_xla
 from stn_tf.geometry import corners_pixels
 from stn_tf.geometry.families import is_ours

@@ -33,20 +33,29 @@ class AdditionRecipe(DigitsRecipe):
         return Pairs(examples, config.distortion)
 
     def check(self, config: Any) -> None:
-        if config.curriculum_steps and not isinstance(UNDONE.get(config.distortion), Rotation):
+        if config.curriculum and not isinstance(UNDONE.get(config.distortion), Rotation):
             raise ConfigError(
-                "`curriculum_steps` needs a distortion that can begin with none of it, r or rts, "
-                f"but `distortion` is {config.distortion!r}. Set curriculum_steps=0."
+                "`curriculum` needs a distortion that can begin with none of it, r or rts, but "
+                f"`distortion` is {config.distortion!r}. Set curriculum=0."
             )
+
+    def notes(self, config: Any) -> tuple[str, ...]:
+        if not config.curriculum:
+            return ()
+        steps = round(config.curriculum * config.steps)
+        return (
+            f"Training begins with digits as they are; {config.distortion} grows to all of it over "
+            f"{steps:,} steps, which validation has from the first (--set curriculum=0 for all).",
+        )
 
     def ease(
         self, config: Any, scenes: Any
     ) -> Callable[[Parameters, tf.Tensor], Parameters] | None:
-        if not config.curriculum_steps:
+        if not config.curriculum:
             return None
 
         def ease(parameters: Parameters, step: tf.Tensor) -> Parameters:
-            done = tf.cast(step, tf.float32) / config.curriculum_steps
+            done = tf.cast(step, tf.float32) / (config.curriculum * config.steps)
             return scenes.weakened(parameters, tf.minimum(done, 1.0))
 
         return ease
@@ -76,7 +85,7 @@ class Pairs:
 
     def __init__(self, examples: Examples, distortion: str):
         self._single = DistortedImages(examples, distortion)
-        self._distortion = UNDONE.get(distortion)
+        self._distortion = distortion
 
     def __len__(self) -> int:
         return len(self._single)
@@ -100,11 +109,19 @@ class Pairs:
         return tf.concat(images, axis=-1), tf.add_n(labels)
 
     def weakened(self, parameters: Parameters, strength: tf.Tensor) -> Parameters:
-        """Returns parameters of so much of r or rts, from 0 for none to 1 for all of it."""
-        assert isinstance(self._distortion, Rotation)
+        """Returns parameters of so much of the distortion, from 0 for none to 1 for all of it.
+
+        Raises:
+            ValueError: If the distortion is neither r nor rts.
+        """
+        rotation = UNDONE.get(self._distortion)
+        if not isinstance(rotation, Rotation):
+            raise ValueError(
+                f"`distortion` must be r or rts to be weakened, but it is {self._distortion!r}."
+            )
         weaker = {"second": parameters["second"]}
         for name in ("first", "second"):
-            own = self._distortion.weakened(_of(name, parameters), strength)
+            own = rotation.weakened(_of(name, parameters), strength)
             weaker |= {f"{name}.{key}": value for key, value in own.items()}
         return weaker
 

@@ -79,15 +79,15 @@ class AdditionConfig(DigitsConfig):
         distortion: Of each digit by itself.
         model: One of `ADDITION_NETWORKS`.
         crop_size: Height and width that a transformer samples of both channels.
-        curriculum_steps: Over how many steps of training the distortion grows from none to all of
-            it, which the paper does not do; 0 for all of it from the first step.
+        curriculum: Over which share of the steps the distortion grows from none to all of it, which
+            the paper does not do; 0 for all of it from the first step.
     """
 
     recipe: Literal["addition"] = "addition"
     distortion: Distortion = "rts"
     model: str = "2xst-fcn-affine"
     crop_size: Size | None = (28, 28)
-    curriculum_steps: int = Field(0, ge=0)
+    curriculum: float = Field(0.0, ge=0, le=1)
 
 
 class VolumesConfig(DigitsConfig):

@@ -46,6 +46,10 @@ class DigitsRecipe:
         """
         raise NotImplementedError
 
+    def notes(self, config: Any) -> tuple[str, ...]:
+        """Returns what was decided for the user, a line each, with the setting that changes it."""
+        return ()
+
     def ease(self, config: Any, scenes: "Scenes") -> Callable[[Any, Any], Any] | None:
         """Returns what training makes of parameters that scenes drew, by the step; None to keep."""
         return None
@@ -94,7 +98,7 @@ class DigitsRecipe:
             train=data,
             parts=data.part,
             objective=lambda: self.objective(config),
-            notes=source.notes,
+            notes=(*source.notes, *self.notes(config)),
             validation=data.part("validation", taught=True),
             trains_more=self.trains_more(config),
         )

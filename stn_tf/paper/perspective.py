@@ -1,7 +1,7 @@
 """Distortion P: each corner of the image is stretched by an amount of its own.
 
-The paper speaks of an amount a corner, so that corners move along the diagonals. It cannot mean
-moves in x and y that know nothing of each other: that set is far too hard. After 512,000 images
+The paper speaks of an amount a corner; here, corners then move along the diagonals. Moves in x and
+y that know nothing of each other make a set that is hardly the paper's. After 512,000 images
 (8,000 batches, no decay of weights) the FCN errs on 12.7 percent of it and on 2.3 percent of this
 one; the paper's FCN, after 38 million, on 3.1. On R, which leaves nothing to read, it errs on 3.0
 percent after 384,000 images, and the paper's on 2.1.

@@ -168,11 +168,11 @@ def _addition() -> Table:
                 "sum", name, "addition", {"model": name}, paper.get(name), _cost(name, "rts"),
                 75.0 if name.startswith("2x") else 86.0,
                 # Without transformers the sum is guessed for longer.
-                {} if "st-" in name else {"steps": 4000},
+                {} if "st-" in name else {"steps": 4000, "curriculum": 0.375},
             )
             for name in ADDITION_NETWORKS
         ),
-        sanity={"steps": 2000, "curriculum_steps": 1500},
+        sanity={"steps": 2000, "curriculum": 0.75},
         paper_images=None,
     )  # fmt: skip
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from stn_tf.errors import RunError
-from stn_tf.experiments.reproduction import Results, markdown
-from stn_tf.experiments.reproduction.results import FORMAT, Outcome, outcome_of
+from stn_tf.experiments import load_experiment
+from stn_tf.experiments.reproduction import Results, markdown, reproduce
+from stn_tf.experiments.reproduction.results import FORMAT, Outcome, outcome_of, settings_digest
 from stn_tf.experiments.reproduction.table import failed_sanity
 from stn_tf.paper.tables import get_table
 
@@ -44,7 +45,7 @@ def outcome(cell: str = "r/cnn", seed: int = 0, figure: float = 1.5, **more: Any
     given: dict[str, Any] = {
         "cell": cell, "seed": seed, "variant": "schedule=short", "figure": figure, "steps": 1500,
         "images": 384_000, "seconds": 450.0, "parameters": 400_000, "command": "stn-tf train x",
-        "device": "CPU", "stn_tf": "0.1.0", **more,
+        "settings": "0", "device": "CPU", "stn_tf": "0.1.0", **more,
     }  # fmt: skip
     return Outcome(**given)
 
@@ -120,16 +121,40 @@ def test_results_of_another_kind_exception_raised(
     assert path.read_bytes() == before
 
 
+def test_results_of_other_settings_exception_raised(tmp_path: Path) -> None:
+    """Such as a schedule that changed since: they are neither shown as these, nor lost."""
+    command = ["seed=0", "model=cnn", 'schedule="short"']
+    now = settings_digest(load_experiment("mnist-r", command))
+    kept = {"source": "mnist", "minutes": 0}
+    cells = TABLE.chosen(["r/cnn"])
+    Results(tmp_path, TABLE, "mnist").add(outcome(settings=now))
+    results, missing = reproduce(TABLE, cells, tmp_path, **kept)
+    assert (len(results.outcomes), missing) == (1, [])
+    # How often it is logged and kept, and where the data is, makes no other run.
+    same = ["log_every=7", "checkpoint_minutes=5", f'data_dir="{tmp_path}"']
+    assert settings_digest(load_experiment("mnist-r", [*command, *same])) == now
+    for change in ("weight_decay=0", "batch_size=32", "seed=1", "theta_loss=1"):
+        then = settings_digest(load_experiment("mnist-r", [*command, change]))
+        assert then != now
+    Results(tmp_path, TABLE, "mnist").add(outcome(settings=then))
+    before = (tmp_path / "results.json").read_bytes()
+    with pytest.raises(RunError, match=r"holds r/cnn of other settings .* 0\.1\.0.* --out"):
+        reproduce(TABLE, cells, tmp_path, **kept)
+    assert (tmp_path / "results.json").read_bytes() == before
+
+
 def test_damaged_results_exception_raised(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text('{"format": 1, "table"')
+    (tmp_path / "results.json").write_text('{"format": 2, "table"')
     with pytest.raises(RunError, match="cannot be read as results"):
         Results(tmp_path, TABLE, "mnist")
 
 
 def test_report_without_the_figure_exception_raised() -> None:
     cell = TABLE.cells[0]
+    report: dict[str, Any] = {"error_percent": None, "test": {"loss": 1.0}}
+    config = load_experiment("mnist-r", [])
     with pytest.raises(RunError, match="has no error_percent"):
-        outcome_of(TABLE, cell, "sanity", {"error_percent": None, "test": {"loss": 1.0}}, 256, "")
+        outcome_of(TABLE, cell, "sanity", report, config, "")
 
 
 def test_two_at_once_exception_raised(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from stn_tf.data import read_for
 from stn_tf.data.fitting import fitted
 from stn_tf.errors import ModelError
-from stn_tf.export import exif_orientation, image_decoding
+from stn_tf.export import image_decoding
 from stn_tf.export.image_decoding import decode_images
 from stn_tf.export.saved_model_file import check_stock
 from stn_tf.interface import InputSpec
@@ -336,16 +336,3 @@ def test_no_image_and_none_at_all() -> None:
 def test_input_that_is_no_image_exception_raised() -> None:
     with pytest.raises(ModelError, match="--input-range"):
         decode_images(tf.constant([b""]), input_spec((28, 28), value_range=None))
-
-
-def test_a_file_of_very_many_segments_is_not_walked_to_its_end():
-    image = Image.new("RGB", (6, 4))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    file = io.BytesIO()
-    image.save(file, "JPEG", exif=exif)
-    data = file.getvalue()
-    assert int(exif_orientation.orientation(tf.constant(data))) == 6
-    for comments, expected in ((20, 6), (1000, 1)):
-        many = data[:2] + b"\xff\xfe\x00\x02" * comments + data[2:]
-        assert int(exif_orientation.orientation(tf.constant(many))) == expected

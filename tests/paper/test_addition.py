@@ -47,10 +47,11 @@ def test_each_channel_is_a_digit_by_itself(pairs: Pairs) -> None:
 
 def test_training_begins_without_the_distortion() -> None:
     source = load_source("digits")
-    config = load_experiment("digits-addition", ["curriculum_steps=100", "batch_size=16"])
+    config = load_experiment("digits-addition", ["curriculum=0.25", "steps=400", "batch_size=16"])
     prepared = AdditionRecipe().prepare(config)
+    assert any("over 100 steps" in note and "curriculum=0" in note for note in prepared.notes)
     whole = AdditionRecipe().prepare(
-        load_experiment("digits-addition", ["curriculum_steps=0", "batch_size=16"])
+        load_experiment("digits-addition", ["curriculum=0", "batch_size=16"])
     )
 
     def batch(prepared: Any, step: int) -> np.ndarray:
@@ -83,9 +84,12 @@ def test_a_curriculum_of_parameters_is_in_proportion(pairs: Pairs) -> None:
 
 
 def test_a_distortion_that_cannot_begin_with_nothing_exception_raised() -> None:
-    config = load_experiment("digits-addition", ["curriculum_steps=5", "distortion=tc"])
+    config = load_experiment("digits-addition", ["curriculum=0.5", "distortion=tc"])
     with pytest.raises(ConfigError, match="none of it, r or rts, but `distortion` is 'tc'"):
         AdditionRecipe().prepare(config)
+    scenes = Pairs(load_source("digits").train, "tc")
+    with pytest.raises(ValueError, match="`distortion` must be r or rts to be weakened"):
+        scenes.weakened(scenes.draw(keys.make_key(1, 2), 2), tf.constant(0.5))
 
 
 @pytest.mark.parametrize("name", ADDITION_NETWORKS)

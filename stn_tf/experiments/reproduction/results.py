@@ -1,6 +1,7 @@
 """What the runs of a table came to, in a file that outlives their folders."""
 
 import dataclasses
+import hashlib
 import json
 import statistics
 from collections.abc import Iterable, Mapping
@@ -9,10 +10,15 @@ from typing import Any
 
 from stn_tf.errors import RunError
 from stn_tf.paper.tables import Cell, Table
+from stn_tf.recipe import ExperimentConfig
 from stn_tf.training.files import write_whole, writing
 
+# What a run comes to does not depend on these settings.
+_WITHOUT_EFFECT = {
+    "data_dir", "log_every", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints",
+}  # fmt: skip
 # Of results.json. Raise it when what a figure means has changed.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Outcome:
         seconds: From start to end.
         parameters: Of the network.
         command: What repeats it.
+        settings: What `settings_digest` says of its settings.
         device: What computed.
         stn_tf: The version that trained.
         bound: What a sanity run had to reach; None for others.
@@ -43,6 +50,7 @@ class Outcome:
     seconds: float
     parameters: int
     command: str
+    settings: str
     device: str
     stn_tf: str
     bound: float | None = None
@@ -89,6 +97,16 @@ class Results:
         """Returns the outcome of a run, if it was finished."""
         return next((o for o in self.of(cell, variant) if o.seed == seed), None)
 
+    def check_same(self, cell: Cell, variant: str, seed: int, settings: str) -> None:
+        """Raises RunError if a finished run had other settings than these, by their digest."""
+        found = self.find(cell, variant, seed)
+        if found and found.settings != settings:
+            raise RunError(
+                f"`{self.path}` holds {cell.name} of other settings than {variant} has in this "
+                f"version of stn-tf (it was written by {found.stn_tf}). Choose another folder with "
+                "--out."
+            )
+
     def of(self, cell: Cell, variant: str) -> list[Outcome]:
         """Returns the outcomes of all seeds."""
         return [o for o in self.outcomes if (o.cell, o.variant) == (cell.name, variant)]
@@ -117,10 +135,21 @@ class Results:
             write_whole(self.path, json.dumps(content, indent=1) + "\n")
 
 
+def settings_digest(config: ExperimentConfig) -> str:
+    """Returns what tells settings apart by which runs come to something else."""
+    settings = config.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def outcome_of(
-    table: Table, cell: Cell, variant: str, report: Mapping[str, Any], batch_size: int, command: str
+    table: Table,
+    cell: Cell,
+    variant: str,
+    report: Mapping[str, Any],
+    config: ExperimentConfig,
+    command: str,
 ) -> Outcome:
-    """Returns what the report of a run says.
+    """Returns what the report of a run with these settings says.
 
     Raises:
         RunError: If it lacks the figure of the table.
@@ -136,10 +165,11 @@ def outcome_of(
         variant=variant,
         figure=round(float(figure), 4),
         steps=int(report["steps"]),
-        images=int(report["steps"]) * batch_size,
+        images=int(report["steps"]) * config.batch_size,
         seconds=float(report["seconds"]),
         parameters=int(report["parameters"]),
         command=command,
+        settings=settings_digest(config),
         device=str(report["device"]),
         stn_tf=str(report["versions"]["stn_tf"]),
         bound=cell.sanity_bound if variant == "sanity" else None,

@@ -16,7 +16,7 @@ from typing import Any
 
 from stn_tf import quiet
 from stn_tf.errors import ConfigError, RunError
-from stn_tf.experiments.reproduction.results import Results, outcome_of
+from stn_tf.experiments.reproduction.results import Results, outcome_of, settings_digest
 from stn_tf.experiments.settings import load_experiment
 from stn_tf.paper.tables import Cell, Table
 
@@ -63,7 +63,8 @@ def reproduce(
 
     Raises:
         ConfigError: If a setting is wrong, before anything runs.
-        RunError: If `out` holds other results or cannot be written, or is in use.
+        RunError: If `out` holds other results, also of a cell with other settings; or it cannot be
+            written, or is in use.
     """
     results = Results(out, table, source)
     variant = "sanity" if sanity else ",".join([f"schedule={schedule}", *sorted(changes)])
@@ -81,12 +82,13 @@ def reproduce(
                 words.append(f"data_dir={_toml(str(data_dir))}")
             name = f"{source}-{cell.experiment}"
             config = load_experiment(name, words)
-            runs.append((cell, seed, name, words, config.batch_size))
+            results.check_same(cell, variant, seed, settings_digest(config))
+            runs.append((cell, seed, name, words, config))
     missing = []
     end = None if minutes is None else time.monotonic() + 60.0 * minutes
     out.mkdir(parents=True, exist_ok=True)
     with _Lock(out):
-        for cell, seed, name, words, batch_size in runs:
+        for cell, seed, name, words, config in runs:
             told = f"{cell.name}, seed {seed}"
             if results.find(cell, variant, seed):
                 continue
@@ -104,7 +106,7 @@ def reproduce(
             else:
                 report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
                 command = _command(name, words)
-                outcome = outcome_of(table, cell, variant, report, batch_size, command)
+                outcome = outcome_of(table, cell, variant, report, config, command)
                 results.add(outcome)
                 say(f"{told}: {table.unit} {outcome.figure:.2f} after {outcome.seconds:.0f} s")
     return results, missing
