@@ -5,6 +5,7 @@ dense layers of 8, 8 and 3, and compares activations of three layers of a networ
 MNIST. Decided here, because without it the window shrinks, grows or leaves the image:
 
 - What the dense layers see is normalised, so that their first steps do not depend on the ink.
+  They leak: of 8 units that do not, so many may be dead that the window stays as it began.
 - The scale of attention stays within limits. A window never magnifies; it starts near the largest.
 - Crops are the means of 3x3 samples a pixel: a window starts far larger than a digit.
 - A window that leaves the image costs something.
@@ -52,15 +53,15 @@ def build_colocalisation_network(
         (scale, x, y).
     """
     layers = keras.layers
-    dense = {"activation": "relu", "kernel_initializer": "he_normal"}
+    hidden = {"activation": "leaky_relu", "kernel_initializer": "he_normal"}
     localisation = keras.Sequential(
         [
-            layers.Conv2D(8, 9, strides=4, name="conv", **dense),
+            layers.Conv2D(8, 9, strides=4, name="conv", **hidden),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.LayerNormalization(center=False, scale=False),
-            layers.Dense(8, name="dense_1", **dense),
-            layers.Dense(8, name="dense_2", **dense),
+            layers.Dense(8, name="dense_1", **hidden),
+            layers.Dense(8, name="dense_2", **hidden),
         ],
         name="localisation",
     )
