@@ -221,7 +221,10 @@ def _volumes() -> Table:
 
 
 def _beyond() -> Table:
-    """What was published, or is at hand, to help, beside the plain network."""
+    """What was published, or is at hand, to help, beside the plain network.
+
+    The network is one that cannot undo by itself what its transformer leaves.
+    """
     rows: dict[str, Mapping[str, Any]] = {
         "plain": {},
         "theta_loss=0.1": {"theta_loss": 0.1},
@@ -232,11 +235,11 @@ def _beyond() -> Table:
     }
     return Table(
         "beyond",
-        "What the paper does not have (ST-CNN affine)",
+        "What the paper does not have (ST-FCN affine)",
         tuple(
             Cell(
-                column, row, column, {"model": "st-cnn-affine", **settings}, None,
-                _cost("st-cnn-affine", column), 50.0,
+                column, row, column, {"model": "st-fcn-affine", **settings}, None,
+                _cost("st-fcn-affine", column), 50.0,
             )
             for row, settings in rows.items()
             for column in ("r", "tc")
