@@ -10,10 +10,13 @@ from onnx import helper
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import stn_tf
-from stn_tf.export import OnnxOptions, load_network, onnx_form, tf2onnx_repairs
-from stn_tf.export.network import Network
-from stn_tf.export.onnx_dimensions import name_dimensions
-from stn_tf.export.onnx_file import convert
+from stn_tf.export import OnnxOptions, load_network
+from stn_tf.export.conversion import tf2onnx_repairs
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.onnx_passes.dimensions import name_dimensions
+from stn_tf.export.onnx_passes.find import nodes
+from stn_tf.export.sampler_spec import is_sampler
+from stn_tf.export.source.network import Network
 from stn_tf.layers import SpatialTransformer
 from stn_tf.paper import build_network
 
@@ -101,8 +104,8 @@ def files(network: Network) -> dict[str, onnx.ModelProto]:
         return convert(function, *names, OnnxOptions(**options))
 
     aligned = written(sampler="standard")
-    for node in onnx_form.nodes(aligned.graph):
-        if onnx_form.is_sampler(node):
+    for node in nodes(aligned.graph):
+        if is_sampler(node):
             kept = [a for a in node.attribute if a.name != "align_corners"]
             del node.attribute[:]
             node.attribute.extend([*kept, helper.make_attribute("align_corners", 1)])
@@ -129,7 +132,7 @@ def _without_sampler(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     given = model.graph.input[0]
     for node in model.graph.node:
-        if onnx_form.is_sampler(node):
+        if is_sampler(node):
             images, theta = node.input
             value = helper.make_tensor_value_info(theta, onnx.TensorProto.FLOAT, None)
             model.graph.output.append(value)
@@ -145,7 +148,7 @@ def _without_sampler(model: onnx.ModelProto) -> onnx.ModelProto:
 def signatures(network: Network) -> dict[str, Any]:
     """`serving_default` in TensorFlow: with the stock operations that export chooses, and with
     gathers."""
-    from stn_tf.export.stock_samplers import with_stock_samplers
+    from stn_tf.export.tensorflow.stock_samplers import with_stock_samplers
 
     function = network.function(network.default_outputs)
     return {"SavedModel": with_stock_samplers(function), "SavedModel, gathers": function}

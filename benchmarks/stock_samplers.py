@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/stock_samplers.py
 
 Both sample 8 images of 128 x 128, affine, in turns; the figures are medians. The exporter's
-threshold, in export/stock_samplers.py, comes from here.
+threshold, in export/tensorflow/stock_samplers.py, comes from here.
 """
 
 import json
@@ -26,7 +26,7 @@ def main(rounds: int, output: Path) -> None:
     import tensorflow as tf
 
     import stn_tf
-    from stn_tf.export import stock_samplers
+    from stn_tf.export.tensorflow import stock_samplers
 
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(0)

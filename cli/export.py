@@ -12,7 +12,7 @@ from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from stn_tf.export.manifest import Accuracy
+    from stn_tf.export.publish.manifest import Accuracy
 
 
 def numbers(_: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -176,7 +176,7 @@ def command(
 
     with Console(stderr=True).status("Converting and comparing"):
         from stn_tf.export import ExportOptions, OnnxOptions, export_model, export_run
-        from stn_tf.export.source import is_run, load_network
+        from stn_tf.export.source.load import is_run, load_network
 
         options = ExportOptions(
             onnx=OnnxOptions(target=target, sampler=sampler, opset=opset),
@@ -203,11 +203,11 @@ def command(
             result = export_model(network, out, **choices)
     served = out.resolve().name
     if triton is not None:
-        from stn_tf.export.triton import write_model_repository
+        from stn_tf.export.fleet.triton import write_model_repository
 
         write_model_repository(result.version_dir, triton, name=served)
     if serving_config is not None:
-        from stn_tf.export.serving_config import write_batching_parameters, write_model_config
+        from stn_tf.export.fleet.serving_config import write_batching_parameters, write_model_config
 
         serving_config.mkdir(parents=True, exist_ok=True)
         write_model_config(serving_config / "models.config", {served: out})

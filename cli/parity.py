@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stn_tf.export.manifest import ParityRow
+    from stn_tf.export.publish.manifest import ParityRow
 
 # What the columns of the table are called.
 _HEADINGS = {

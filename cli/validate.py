@@ -13,7 +13,7 @@ from stn_tf.cli.parity import print_parity
 from stn_tf.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from stn_tf.export.validation import Validation
+    from stn_tf.export.proof.validation import Validation
 
 
 @click.command()
@@ -39,7 +39,7 @@ def command(version_dir: Path, provider: str, as_json: bool) -> None:
       stn-tf validate exports/digits
     """
     import_tensorflow()
-    from stn_tf.export.validation import validate
+    from stn_tf.export.proof.validation import validate
     from stn_tf.serving.models import find_version
 
     found = validate(find_version(version_dir), provider=provider)

@@ -18,50 +18,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _PUBLIC = {
-    "ExportOptions": "stn_tf.export.targets",
-    "ExportResult": "stn_tf.export.version",
+    "ExportOptions": "stn_tf.export.onnx_passes.targets",
+    "ExportResult": "stn_tf.export.publish.version",
     "Inspection": "stn_tf.export.inspection.result",
-    "Manifest": "stn_tf.export.manifest",
+    "Manifest": "stn_tf.export.publish.manifest",
     "MigrationResult": "stn_tf.export.migration.rescue",
-    "OnnxOptions": "stn_tf.export.targets",
-    "ParityRow": "stn_tf.export.manifest",
-    "Validation": "stn_tf.export.validation",
-    "export_model": "stn_tf.export.version",
-    "export_run": "stn_tf.export.version",
+    "OnnxOptions": "stn_tf.export.onnx_passes.targets",
+    "ParityRow": "stn_tf.export.publish.manifest",
+    "Validation": "stn_tf.export.proof.validation",
+    "export_model": "stn_tf.export.publish.version",
+    "export_run": "stn_tf.export.publish.version",
     "inspect_model": "stn_tf.export.inspection.model_file",
-    "load_network": "stn_tf.export.source",
+    "load_network": "stn_tf.export.source.load",
     "migrate": "stn_tf.export.migration.rescue",
-    "onnx": "stn_tf.export.onnx_file",
-    "read_manifest": "stn_tf.export.manifest",
-    "saved_model": "stn_tf.export.saved_model_file",
-    "validate": "stn_tf.export.validation",
-    "write_batching_parameters": "stn_tf.export.serving_config",
-    "write_model_config": "stn_tf.export.serving_config",
-    "write_model_repository": "stn_tf.export.triton",
+    "onnx": "stn_tf.export.conversion.onnx_file",
+    "read_manifest": "stn_tf.export.publish.manifest",
+    "saved_model": "stn_tf.export.tensorflow.saved_model_file",
+    "validate": "stn_tf.export.proof.validation",
+    "write_batching_parameters": "stn_tf.export.fleet.serving_config",
+    "write_model_config": "stn_tf.export.fleet.serving_config",
+    "write_model_repository": "stn_tf.export.fleet.triton",
 }
 __all__ = list(_PUBLIC)
 
 if TYPE_CHECKING:
+    from stn_tf.export.conversion.onnx_file import onnx as onnx
+    from stn_tf.export.fleet.serving_config import (
+        write_batching_parameters as write_batching_parameters,
+    )
+    from stn_tf.export.fleet.serving_config import write_model_config as write_model_config
+    from stn_tf.export.fleet.triton import write_model_repository as write_model_repository
     from stn_tf.export.inspection.model_file import inspect_model as inspect_model
     from stn_tf.export.inspection.result import Inspection as Inspection
-    from stn_tf.export.manifest import Manifest as Manifest
-    from stn_tf.export.manifest import ParityRow as ParityRow
-    from stn_tf.export.manifest import read_manifest as read_manifest
     from stn_tf.export.migration.rescue import MigrationResult as MigrationResult
     from stn_tf.export.migration.rescue import migrate as migrate
-    from stn_tf.export.onnx_file import onnx as onnx
-    from stn_tf.export.saved_model_file import saved_model as saved_model
-    from stn_tf.export.serving_config import write_batching_parameters as write_batching_parameters
-    from stn_tf.export.serving_config import write_model_config as write_model_config
-    from stn_tf.export.source import load_network as load_network
-    from stn_tf.export.targets import ExportOptions as ExportOptions
-    from stn_tf.export.targets import OnnxOptions as OnnxOptions
-    from stn_tf.export.triton import write_model_repository as write_model_repository
-    from stn_tf.export.validation import Validation as Validation
-    from stn_tf.export.validation import validate as validate
-    from stn_tf.export.version import ExportResult as ExportResult
-    from stn_tf.export.version import export_model as export_model
-    from stn_tf.export.version import export_run as export_run
+    from stn_tf.export.onnx_passes.targets import ExportOptions as ExportOptions
+    from stn_tf.export.onnx_passes.targets import OnnxOptions as OnnxOptions
+    from stn_tf.export.proof.validation import Validation as Validation
+    from stn_tf.export.proof.validation import validate as validate
+    from stn_tf.export.publish.manifest import Manifest as Manifest
+    from stn_tf.export.publish.manifest import ParityRow as ParityRow
+    from stn_tf.export.publish.manifest import read_manifest as read_manifest
+    from stn_tf.export.publish.version import ExportResult as ExportResult
+    from stn_tf.export.publish.version import export_model as export_model
+    from stn_tf.export.publish.version import export_run as export_run
+    from stn_tf.export.source.load import load_network as load_network
+    from stn_tf.export.tensorflow.saved_model_file import saved_model as saved_model
 
 
 def __getattr__(name: str) -> Any:

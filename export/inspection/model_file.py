@@ -7,7 +7,7 @@ from pathlib import Path
 from stn_tf.errors import ModelError
 from stn_tf.export.inspection.onnx import inspect_onnx
 from stn_tf.export.inspection.result import FileInspection, Inspection, Notice
-from stn_tf.export.manifest import MANIFEST_FILE, Manifest, hashes, read_manifest
+from stn_tf.export.publish.manifest import MANIFEST_FILE, Manifest, hashes, read_manifest
 from stn_tf.interface import InputSpec, words
 
 _ONNX, _KERAS, _SAVED_MODEL = ".onnx", ".keras", "saved_model.pb"

@@ -9,9 +9,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
 from stn_tf.errors import ModelError
-from stn_tf.export import onnx_form
 from stn_tf.export.inspection import onnx_shapes
-from stn_tf.export.inspection.onnx_shapes import AFFINE, DOMAIN, GRID_SAMPLE, PROJECTIVE
 from stn_tf.export.inspection.result import (
     FileInspection,
     Notice,
@@ -19,11 +17,11 @@ from stn_tf.export.inspection.result import (
     Signature,
     Tensor,
 )
+from stn_tf.export.onnx_passes.find import nodes as all_nodes
+from stn_tf.export.sampler_spec import DOMAIN, GRID_SAMPLE, SamplerSpec, is_ours
 
 _STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _RESAMPLERS = ("Addons>Resampler", "Resampler")
-_KERNELS = {"linear": "bilinear", "cubic": "bicubic"}
-_TRANSFORMS = {AFFINE: "affine", PROJECTIVE: "projective"}
 _NEAREST_IN_TENSORRT = 20
 # One sampler of gathers has one for each of the four pixels around a point.
 GATHERS = 4
@@ -40,7 +38,7 @@ def inspect_onnx(path: Path) -> FileInspection:
     functions = {(function.domain, function.name) for function in model.functions}
     flat = onnx_shapes.flat(model)
     shapes = onnx_shapes.Shapes(flat)
-    nodes = onnx_form.nodes(flat.graph)
+    nodes = all_nodes(flat.graph)
     samplers = [use for node in nodes if (use := _sampler(node, shapes)) is not None]
     weights = {tensor.name for tensor in model.graph.initializer}
     signature = Signature(
@@ -105,31 +103,15 @@ def _dtype(kind: int) -> str:
 
 
 def _sampler(node: onnx.NodeProto, shapes: Any) -> SamplerUse | None:
-    given = {
-        attribute.name: helper.get_attribute_value(attribute)
-        for attribute in node.attribute
-        if not attribute.name.startswith("body_")  # For the function that stands in for it.
-    }
-    given = {k: v.decode() if isinstance(v, bytes) else v for k, v in given.items()}
-    samples = shapes.samples(node)
-    common: dict[str, Any] = {
-        "operation": f"{node.domain}::{node.op_type}".lstrip(":"),
-        "align_corners": bool(given.get("align_corners", 0)),
-        "samples": tuple(samples[1:]) if samples and min(samples[1:]) > 0 else None,
-    }
-    if onnx_shapes.is_ours(node):
+    operation = f"{node.domain}::{node.op_type}".lstrip(":")
+    spec = SamplerSpec.of_node(node)
+    if spec is not None:
+        samples = shapes.samples(node)
         return SamplerUse(
-            **common,
-            transform=_TRANSFORMS.get(node.op_type),
-            kernel=given.get("kernel"),
-            padding=given.get("padding"),
-        )
-    if (node.domain, node.op_type) == ("", GRID_SAMPLE):
-        mode = given.get("mode", "bilinear")
-        return SamplerUse(
-            **common,
-            kernel=_KERNELS.get(mode, mode),
-            padding=given.get("padding_mode", "zeros"),
+            operation=operation,
+            transform=None if spec.points == "grid" else spec.points,
+            **spec.semantics,
+            samples=tuple(samples[1:]) if samples and min(samples[1:]) > 0 else None,
         )
     if node.op_type in _RESAMPLERS:
         return SamplerUse(
@@ -144,7 +126,7 @@ def _warnings(
     found: dict[str, str] = {}
     opset = opsets.get("", opsets.get("ai.onnx", 0))
     grid_samples = [n for n in nodes if (n.domain, n.op_type) == ("", GRID_SAMPLE)]
-    ours = [node for node in nodes if onnx_shapes.is_ours(node)]
+    ours = [node for node in nodes if is_ours(node)]
     bodies = [node for node in ours if (node.domain, node.op_type) in functions]
     if opset >= _NEAREST_IN_TENSORRT and (grid_samples or bodies):
         found["tensorrt_nearest"] = (

@@ -9,9 +9,8 @@ from onnx import TensorProto, helper, shape_inference
 from stn_tf.export.inspection import arithmetic
 from stn_tf.export.inspection.arithmetic import Shape, dimension, products, size
 from stn_tf.export.inspection.result import SamplerUse
-from stn_tf.export.onnx_sampler import AFFINE, DOMAIN, GRID_SAMPLE, GRID_SAMPLE_3D, PROJECTIVE
+from stn_tf.export.sampler_spec import DOMAIN, GRID_SAMPLE, SamplerSpec, is_ours
 
-_OURS = (GRID_SAMPLE, GRID_SAMPLE_3D, AFFINE, PROJECTIVE)
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
 _WEIGHTS = (*_FLOATS, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
 _LAYERS = (
@@ -21,11 +20,6 @@ _LAYERS = (
 )
 # Between what is stored and the layer that uses it.
 _PASSED = ("Cast", "DequantizeLinear", "Identity", "Transpose", "Reshape")
-
-
-def is_ours(node: onnx.NodeProto) -> bool:
-    """Whether a node is a sampler of domain `ai.stn_tf`."""
-    return bool(node.domain == DOMAIN and node.op_type in _OURS)
 
 
 def parameters(model: onnx.ModelProto) -> int:
@@ -118,13 +112,13 @@ class Shapes:
 
     def samples(self, node: onnx.NodeProto) -> list[int] | None:
         """Returns the shape of what a sampler returns, channels last."""
-        if is_ours(node):
+        spec = SamplerSpec.of_node(node)
+        if spec is not None and is_ours(node):
             images, points = (self.of(name) for name in node.input)
             if images is None:
                 return None
-            if node.op_type in (AFFINE, PROJECTIVE):
-                given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-                return [images[0], given.get("height", -1), given.get("width", -1), images[-1]]
+            if spec.points != "grid":
+                return [images[0], *(spec.size or (-1, -1)), images[-1]]
             return None if points is None else [*points[:-1], images[-1]]
         if (node.domain, node.op_type) == ("", GRID_SAMPLE):
             shape = self.of(node.output[0])

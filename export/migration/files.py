@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.migration.parity import to_numpy
-from stn_tf.export.onnx_runtimes import Answers
+from stn_tf.export.proof.onnx_runtimes import Answers
 
 _FILE = "saved_model.pb"
 # Everything else in a SavedModel; its fingerprint no longer fits.

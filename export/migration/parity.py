@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf import native
-from stn_tf.export.examples import BATCHES
-from stn_tf.export.manifest import ParityRow
 from stn_tf.export.migration.resampler_nodes import RESAMPLERS, Sampler, traced
-from stn_tf.export.parity import without_tensor_float_32
+from stn_tf.export.proof.examples import BATCHES
+from stn_tf.export.proof.parity import without_tensor_float_32
+from stn_tf.export.publish.manifest import ParityRow
 
 Feeds = Mapping[str, np.ndarray]
 Answers = Callable[[Feeds], dict[str, np.ndarray]]

@@ -15,18 +15,18 @@ from tensorflow.core.protobuf import saved_model_pb2
 import stn_tf
 from stn_tf import native
 from stn_tf.errors import ExportError
-from stn_tf.export.candidates import onnx_runtimes
-from stn_tf.export.manifest import ParityRow
 from stn_tf.export.migration import parity
 from stn_tf.export.migration.files import Loaded, read, write
 from stn_tf.export.migration.gradients import drop_gradients
 from stn_tf.export.migration.graph import refuse_foreign, replace_samplers, scopes
 from stn_tf.export.migration.onnx import write_onnx
 from stn_tf.export.migration.resampler_nodes import Sampler
-from stn_tf.export.parity import require
-from stn_tf.export.saved_model_file import check_stock
-from stn_tf.export.version import OnParity
-from stn_tf.export.version_directory import new_version
+from stn_tf.export.proof.candidates import onnx_runtimes
+from stn_tf.export.proof.parity import require
+from stn_tf.export.publish.manifest import ParityRow
+from stn_tf.export.publish.version import OnParity
+from stn_tf.export.publish.version_directory import new_version
+from stn_tf.export.tensorflow.saved_model_file import check_stock
 
 REPORT_FILE = "assets.extra/stn_tf_migration.json"
 # Contrib's operation under the name that our library registers.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from stn_tf.errors import InputError, ModelError
-from stn_tf.export.manifest import Manifest
+from stn_tf.export.publish.manifest import Manifest
 from stn_tf.interface import ModelInterface
 from stn_tf.serving.jobs.inputs import Batch
 from stn_tf.serving.jobs.rows import Column

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from stn_tf import plots
 from stn_tf.errors import DataError, ModelError
-from stn_tf.export.manifest import Sampler
+from stn_tf.export.publish.manifest import Sampler
 from stn_tf.interface import InputSpec, ModelInterface
 from stn_tf.serving.jobs.inputs import find_inputs
 from stn_tf.serving.models import answers

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stn_tf.export.manifest import Manifest, Sampler
+from stn_tf.export.publish.manifest import Manifest, Sampler
 from stn_tf.interface import InputSpec, ModelInterface
 
 CLASSIFIES = ("classification", "binary")

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from stn_tf.errors import InputError, ModelError
-from stn_tf.export.manifest import Manifest
+from stn_tf.export.publish.manifest import Manifest
 from stn_tf.interface import InputSpec, numpy_dtype, words
 from stn_tf.serving.models.directory import ONNX_FILE, SAVED_MODEL_FILE, find_version
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stn_tf.errors import ModelError
-from stn_tf.export.manifest import Manifest
+from stn_tf.export.publish.manifest import Manifest
 from stn_tf.interface import InputSpec, numpy_dtype
 from stn_tf.serving.models.directory import ONNX_FILE, verify_files
 from stn_tf.serving.models.encoded_image import decode_image

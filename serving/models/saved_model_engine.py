@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from stn_tf.errors import ModelError
-from stn_tf.export.manifest import read_manifest
+from stn_tf.export.publish.manifest import read_manifest
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE, verify_files
 from stn_tf.serving.models.engine import Engine
 

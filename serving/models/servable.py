@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stn_tf.errors import ModelError
-from stn_tf.export.manifest import MANIFEST_FILE, Manifest, read_manifest
+from stn_tf.export.publish.manifest import MANIFEST_FILE, Manifest, read_manifest
 from stn_tf.serving.models.directory import SAVED_MODEL_FILE
 from stn_tf.serving.models.engine import choose_engine
 from stn_tf.serving.models.request_rules import check_inputs, check_outputs

@@ -5,7 +5,7 @@ from typing import NoReturn
 import numpy as np
 
 from stn_tf.errors import ModelError
-from stn_tf.export.manifest import Manifest
+from stn_tf.export.publish.manifest import Manifest
 from stn_tf.serving.models import answers
 from stn_tf.serving.models.encoded_image import decode_image, file_pixels
 from stn_tf.serving.models.store import ServedVersion

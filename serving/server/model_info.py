@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stn_tf.export.manifest import Manifest
+from stn_tf.export.publish.manifest import Manifest
 from stn_tf.interface import InputSpec
 from stn_tf.serving.models import answers
 from stn_tf.serving.models.model_versions import VersionStatus

@@ -1,7 +1,7 @@
 """Images brought to the size of a model, and points of theirs brought back.
 
-`stn_tf.export.image_decoding` computes the same in TensorFlow operations: the two share `fitted`'s
-rule, the order of the steps, and where they round.
+`stn_tf.export.tensorflow.image_decoding` computes the same in TensorFlow operations: the two share
+`fitted`'s rule, the order of the steps, and where they round.
 """
 
 import math

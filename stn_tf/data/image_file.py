@@ -1,6 +1,6 @@
 """Image files: any that Pillow reads, brought to the size and the channels of a model.
 
-`stn_tf.export.image_decoding` computes the same in TensorFlow operations.
+`stn_tf.export.tensorflow.image_decoding` computes the same in TensorFlow operations.
 """
 
 import struct

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from stn_tf import native
-from stn_tf.export import onnx_form
 from stn_tf.export.migration.rescue import migrate
+from stn_tf.export.onnx_passes.find import samplers_in
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_migrate(name: str, models: Path, tmp_path: Path) -> None:
     (argument,) = serve.structured_input_signature[1]
     answers = {key: value.numpy() for key, value in serve(**{argument: images}).items()}
     model = onnx.load(result.version_dir / "model.onnx")
-    assert sum(onnx_form.is_sampler(node) for node in onnx_form.nodes(model.graph)) == 1
+    assert len(samplers_in(model)) == 1
     # Plain: without our library.
     session = onnxruntime.InferenceSession(
         result.version_dir / "model.onnx", providers=["CPUExecutionProvider"]

@@ -12,9 +12,10 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
-from stn_tf.export import OnnxOptions, onnx_form
-from stn_tf.export.onnx_file import convert
-from stn_tf.export.onnx_runtimes import onnx_runtime
+from stn_tf.export import OnnxOptions
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.sampler_spec import is_sampler
 from stn_tf.layers import SpatialTransformer
 from tests.conformance.test_transformers import CASES, PAIRS, Case, group
 from tests.pairs import parameters
@@ -119,6 +120,6 @@ def _samplers_behind(graph: onnx.GraphProto, output: str) -> list[str]:
             seen.add(name)
             node = made[name]
             waiting.extend(node.input)
-            if onnx_form.is_sampler(node):
+            if is_sampler(node):
                 found.append(node.op_type)
     return found

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stn_tf.export import OnnxOptions, export_model, onnx_form
-from stn_tf.export.keras_network import inspect
-from stn_tf.export.onnx_file import convert
-from stn_tf.export.onnx_runtimes import onnx_runtime
+from stn_tf.export import OnnxOptions, export_model
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.source.keras_network import inspect
 from stn_tf.geometry import get_transform
 from stn_tf.layers import Warp, record_transformations
 from tests import reference
@@ -37,7 +38,7 @@ def function() -> tf.types.experimental.ConcreteFunction:
 def test_onnx(form: str, function: tf.types.experimental.ConcreteFunction) -> None:
     outputs = [f"{name}_crops" for name in THETA_SIZES]
     model = convert(function, ["images", *THETA_SIZES], outputs, OnnxOptions(sampler=form))
-    samplers = [node for node in onnx_form.nodes(model.graph) if onnx_form.is_sampler(node)]
+    samplers = samplers_in(model)
     # Where matrices tell the whole map a node a sample, and else one for all of them.
     assert len(samplers) == 4 + 4 + 1 + 1
     rng = np.random.default_rng(0)

@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from stn_tf import SpatialTransformer
 from stn_tf.export import export_model
-from stn_tf.export.examples import Case
-from stn_tf.export.graph_facts import depth_of
-from stn_tf.export.manifest import Sampler
-from stn_tf.export.tolerances import THETA, tolerance
+from stn_tf.export.proof.examples import Case
+from stn_tf.export.proof.tolerances import THETA, tolerance
+from stn_tf.export.publish.manifest import Sampler
+from stn_tf.export.source.graph_facts import depth_of
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 
 

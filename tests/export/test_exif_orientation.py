@@ -5,7 +5,7 @@ import io
 import tensorflow as tf
 from PIL import Image
 
-from stn_tf.export import exif_orientation
+from stn_tf.export.tensorflow import exif_orientation
 
 
 def test_a_file_of_very_many_segments_is_not_walked_to_its_end() -> None:

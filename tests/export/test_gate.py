@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from stn_tf.errors import ExportError, InputError, ParityError
 from stn_tf.export import export_model, load_network
-from stn_tf.export import saved_model_file as saved_model_module
-from stn_tf.export.heads import Head
-from stn_tf.export.network import Network
+from stn_tf.export.source.heads import Head
+from stn_tf.export.source.network import Network
+from stn_tf.export.tensorflow import saved_model_file as saved_model_module
 
 
 def _classifier(activation: str | None = "softmax", count: int = 4) -> keras.Model:

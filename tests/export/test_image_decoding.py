@@ -15,9 +15,9 @@ from PIL import Image
 from stn_tf.data import read_for
 from stn_tf.data.fitting import fitted
 from stn_tf.errors import ModelError
-from stn_tf.export import image_decoding
-from stn_tf.export.image_decoding import decode_images
-from stn_tf.export.saved_model_file import check_stock
+from stn_tf.export.tensorflow import image_decoding
+from stn_tf.export.tensorflow.image_decoding import decode_images
+from stn_tf.export.tensorflow.saved_model_file import check_stock
 from stn_tf.interface import InputSpec
 from tests.pairs import every_pair
 

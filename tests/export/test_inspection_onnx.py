@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stn_tf.export.inspection.model_file import inspect_model
 from stn_tf.export.inspection.result import FileInspection, SamplerUse
-from stn_tf.export.onnx_functions import sampler_functions
-from stn_tf.export.onnx_sampler import DOMAIN, body_attributes
+from stn_tf.export.onnx_passes.functions import sampler_functions
+from stn_tf.export.sampler_spec import DOMAIN, SamplerSpec
 
 
 def codes(file: FileInspection) -> set[str]:
@@ -44,11 +44,9 @@ IMAGES = {"images": (FLOAT, ("batch", 9, 8, 3))}
 
 
 def ours(name: str, points: str, **attributes) -> onnx.NodeProto:
-    semantics = {"kernel": "bilinear", "padding": "zeros", "align_corners": 1, **attributes}
-    body = body_attributes("bilinear", "zeros", True, (9, 8))
-    return helper.make_node(
-        name, ["images", points], ["samples"], domain=DOMAIN, **semantics, **body
-    )
+    spec = SamplerSpec("bilinear", "zeros", True)
+    given = {**spec.attributes((9, 8)), **attributes}
+    return helper.make_node(name, ["images", points], ["samples"], domain=DOMAIN, **given)
 
 
 def test_arithmetic_and_weights(tmp_path):

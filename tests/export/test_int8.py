@@ -8,10 +8,11 @@ import tensorflow as tf
 
 import stn_tf
 from stn_tf.errors import ExportError
-from stn_tf.export import OnnxOptions, onnx_form
-from stn_tf.export.onnx_file import convert
-from stn_tf.export.onnx_runtimes import onnx_runtime
-from stn_tf.export.precision import to_int8
+from stn_tf.export import OnnxOptions
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.onnx_passes.precision import to_int8
+from stn_tf.export.proof.onnx_runtimes import onnx_runtime
 from tests.export.conftest import INPUT, localisation, randomise
 
 FORMS = ("dual", "standard", "custom")
@@ -41,7 +42,7 @@ def test_every_form(form, model, images):
     file = to_int8(single, {"images": images})
     assert single.SerializeToString() == before
     assert bool(file.functions) == (form == "dual")
-    (sampler,) = [node for node in file.graph.node if onnx_form.is_sampler(node)]
+    (sampler,) = samplers_in(file)
     assert (sampler.domain == "") == (form == "standard")
     logits = onnx_runtime(file.SerializeToString())({"images": images})["logits"]
     difference = np.abs(logits - model(images)).max()

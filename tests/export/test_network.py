@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
-from stn_tf.export.declaration import Declaration
-from stn_tf.export.keras_network import inspect
+from stn_tf.export.source.declaration import Declaration
+from stn_tf.export.source.keras_network import inspect
 
 CLASSES = Declaration(classes=("ant", "bee", "cat"))
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import stn_tf
 from stn_tf.export import OnnxOptions
-from stn_tf.export.onnx_file import convert
+from stn_tf.export.conversion.onnx_file import convert
 
 IMAGES = [None, 4, 6, 2]
 FORMS = ("dual", "standard", "custom")

@@ -12,8 +12,9 @@ import tensorflow as tf
 import stn_tf
 from stn_tf import native
 from stn_tf.errors import ExportError
-from stn_tf.export import OnnxOptions, onnx, onnx_form, saved_model
-from stn_tf.export.onnx_file import convert
+from stn_tf.export import OnnxOptions, onnx, saved_model
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.layers import record_transformations
 from tests import reference
 from tests.pairs import every_pair
@@ -35,7 +36,7 @@ def _answers(
 
 
 def _samplers(model: onnx_format.ModelProto) -> list[onnx_format.NodeProto]:
-    return [node for node in onnx_form.nodes(model.graph) if onnx_form.is_sampler(node)]
+    return samplers_in(model)
 
 
 def _sampler_model(

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 import stn_tf
-from stn_tf.export import OnnxOptions, onnx_form
-from stn_tf.export.onnx_file import convert
-from stn_tf.export.onnx_runtimes import onnx_runtime
+from stn_tf.export import OnnxOptions
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof.onnx_runtimes import onnx_runtime
 from tests.pairs import every_pair
 
 FORMS = ("dual", "standard", "custom")
@@ -24,7 +25,7 @@ def _compare(
     traced = tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
     names = [f"output_{index}" for index in range(len(traced.outputs))]
     model = convert(traced, ["images", "grid"], names, OnnxOptions(sampler=form, opset=opset))
-    found = [node for node in onnx_form.nodes(model.graph) if onnx_form.is_sampler(node)]
+    found = samplers_in(model)
     assert len(found) == samplers
     rng = np.random.default_rng(0)
     images = sign * rng.uniform(0.1, 1, (2, 4, 5, 2)).astype(np.float32)

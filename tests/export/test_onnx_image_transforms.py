@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
-from stn_tf.export import OnnxOptions, onnx_form
-from stn_tf.export.onnx_file import convert
-from stn_tf.export.onnx_runtimes import onnx_runtime
+from stn_tf.export import OnnxOptions
+from stn_tf.export.conversion.onnx_file import convert
+from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof.onnx_runtimes import onnx_runtime
 
 every_form = pytest.mark.parametrize("form", ["dual", "standard", "custom"])
 MODES = list(itertools.product(["BILINEAR", "NEAREST"], ["CONSTANT", "NEAREST", "REFLECT"]))
@@ -36,7 +37,7 @@ def _converted(function: Callable, specs: list[tf.TensorSpec], form: str = "dual
     traced = tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
     names = ["images", "transforms"][: len(specs)]
     model = convert(traced, names, ["transformed"], OnnxOptions(sampler=form))
-    samplers = [node for node in onnx_form.nodes(model.graph) if onnx_form.is_sampler(node)]
+    samplers = samplers_in(model)
     assert len(samplers) == 1
     serialized, ways = model.SerializeToString(), [True] if form == "custom" else [False, True]
     found = [onnx_runtime(serialized, ours=ours) for ours in ways]

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from stn_tf.export.onnx_simplify import simplify
+from stn_tf.export.onnx_passes.simplify import simplify
 
 FLOAT = TensorProto.FLOAT
 

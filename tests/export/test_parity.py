@@ -9,13 +9,13 @@ import pytest
 
 from stn_tf.errors import ParityError
 from stn_tf.export import export_model
-from stn_tf.export.declaration import Declaration
-from stn_tf.export.expectations import expect
-from stn_tf.export.keras_network import inspect
-from stn_tf.export.manifest import ParityRow
-from stn_tf.export.network import Network
-from stn_tf.export.parity import parity, require
-from stn_tf.export.saved_model_file import saved_model
+from stn_tf.export.proof.expectations import expect
+from stn_tf.export.proof.parity import parity, require
+from stn_tf.export.publish.manifest import ParityRow
+from stn_tf.export.source.declaration import Declaration
+from stn_tf.export.source.keras_network import inspect
+from stn_tf.export.source.network import Network
+from stn_tf.export.tensorflow.saved_model_file import saved_model
 
 
 def _row(**changes: object) -> ParityRow:

@@ -6,37 +6,38 @@ import numpy as np
 import onnx
 import pytest
 
-from stn_tf.export import OnnxOptions, onnx_form, parity_sampler
-from stn_tf.export.parity_cases import sampler_cases, sampler_images
-from stn_tf.export.parity_sampler import compare_sampler
-from stn_tf.export.sampler_nodes import Sampling, Semantics
+from stn_tf.export import OnnxOptions
+from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof import parity_sampler
+from stn_tf.export.proof.parity_cases import sampler_cases, sampler_images
+from stn_tf.export.proof.parity_sampler import compare_sampler
+from stn_tf.export.sampler_spec import SamplerSpec, is_sampler
 from stn_tf.geometry import get_transform
 from stn_tf.sampling.grid_sample import KERNELS, PADDINGS
 from tests import reference
 from tests.pairs import parameters
 
 KINDS = [("grid", 2), ("affine", 2), ("projective", 2), ("grid", 3)]
-SEMANTICS = [Semantics(*choices) for choices in itertools.product(KERNELS, PADDINGS, (False, True))]
+SEMANTICS = list(itertools.product(KERNELS, PADDINGS, (False, True)))
 every_kind = pytest.mark.parametrize(("points", "dimensions"), KINDS)
 
 
 # A third of the semantics for each kind, and each for at least one.
 SAMPLINGS = [
-    Sampling(semantics, points, dimensions)
+    SamplerSpec(*semantics, points, dimensions)
     for index, (points, dimensions) in enumerate(KINDS)
     for semantics in SEMANTICS[index % 3 :: 3]
 ]
 
 
 def _choices(sampling):
-    return (*sampling.semantics, sampling.points, sampling.dimensions)
+    return sampling[:5]
 
 
 @pytest.mark.parametrize("sampling", parameters(SAMPLINGS, _choices), ids=str)
 def test_every_sampler_passes(sampling):
-    semantics, _, dimensions = sampling
     # The one kind that only our library computes.
-    bicubic_volumes = dimensions == 3 and semantics.kernel == "bicubic"
+    bicubic_volumes = sampling.dimensions == 3 and sampling.kernel == "bicubic"
     form = "custom" if bicubic_volumes else None
     rows = list(compare_sampler(sampling, OnnxOptions(sampler=form)))
     candidates = {row.candidate for row in rows}
@@ -50,7 +51,7 @@ def test_every_sampler_passes(sampling):
 @every_kind
 @pytest.mark.parametrize("semantics", SEMANTICS[::5], ids=str)
 def test_the_live_answers_are_the_references(semantics, points, dimensions):
-    sampling = Sampling(semantics, points, dimensions)
+    sampling = SamplerSpec(*semantics, points, dimensions)
     images = sampler_images(dimensions)
     for name, values in sampler_cases(sampling).items():
         if not np.isfinite(values).all() or np.abs(values).max() > 1e6:
@@ -58,7 +59,7 @@ def test_the_live_answers_are_the_references(semantics, points, dimensions):
         grid = values
         if points != "grid":
             family = get_transform(points)
-            size, aligned = images.shape[1:-1], semantics.align_corners
+            size, aligned = images.shape[1:-1], sampling.align_corners
             grid = np.asarray(family.grid(values.astype(np.float64), size, align_corners=aligned))
         expected = reference.grid_sample(images, grid, *semantics)
         found = parity_sampler._sample(sampling, images, values)
@@ -70,11 +71,11 @@ def test_the_file_has_the_node_that_is_compared(points, dimensions, monkeypatch)
     seen = []
 
     def runtimes(model: onnx.ModelProto) -> dict:
-        seen.extend(node for node in model.graph.node if onnx_form.is_sampler(node))
+        seen.extend(node for node in model.graph.node if is_sampler(node))
         return {}
 
     monkeypatch.setattr(parity_sampler, "_runtimes", runtimes)
-    sampling = Sampling(Semantics("bilinear", "zeros", False), points, dimensions)
+    sampling = SamplerSpec("bilinear", "zeros", False, points, dimensions)
     assert list(compare_sampler(sampling, OnnxOptions())) == []
     names = {"affine": "AffineGridSample", "projective": "ProjectiveGridSample"}
     grid = "GridSample" if dimensions == 2 else "GridSample3D"
@@ -88,7 +89,7 @@ def test_another_semantics_in_the_file_is_found(attribute, points, dimensions, m
 
     def wrong(*arguments):
         model = convert(*arguments)
-        (node,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+        (node,) = samplers_in(model)
         other = {"kernel": b"nearest", "padding": b"border", "align_corners": 1}[attribute]
         for entry in node.attribute:
             if entry.name in (attribute, f"body_{attribute}") or (attribute, entry.name) == (
@@ -101,7 +102,7 @@ def test_another_semantics_in_the_file_is_found(attribute, points, dimensions, m
         return model
 
     monkeypatch.setattr(parity_sampler, "convert", wrong)
-    sampling = Sampling(Semantics("bilinear", "zeros", False), points, dimensions)
+    sampling = SamplerSpec("bilinear", "zeros", False, points, dimensions)
     rows = list(compare_sampler(sampling, OnnxOptions()))
     for candidate in ("onnx_runtime", "onnx_reference", "onnx_runtime/ours"):
         assert not all(row.passed for row in rows if row.candidate == candidate)

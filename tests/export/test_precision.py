@@ -10,11 +10,12 @@ import onnxruntime
 import pytest
 
 from stn_tf.errors import ExportError, ParityError
-from stn_tf.export import ExportOptions, ExportResult, OnnxOptions, export_model, onnx_form
-from stn_tf.export.accuracy import require_accuracy
-from stn_tf.export.manifest import Accuracy
-from stn_tf.export.onnx_runtimes import onnx_runtime
-from stn_tf.export.validation import validate
+from stn_tf.export import ExportOptions, ExportResult, OnnxOptions, export_model
+from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof.accuracy import require_accuracy
+from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.validation import validate
+from stn_tf.export.publish.manifest import Accuracy
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_points_are_never_rounded_to_float16(form, published):
     model = onnx.load(published("float16", form).version_dir / "model.onnx")
     made = {name: node for node in model.graph.node for name in node.output}
     types = _types(model)
-    (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+    (sampler,) = samplers_in(model)
     waiting, seen = [sampler.input[1]], 0
     while waiting:
         name = waiting.pop()
@@ -89,7 +90,7 @@ def test_points_are_never_rounded_to_float16(form, published):
 def test_float16_keeps_theta_and_the_sampler(published):
     model = onnx.load(published("float16").version_dir / "model.onnx")
     types = _types(model)
-    (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+    (sampler,) = samplers_in(model)
     assert {types[name] for name in sampler.input} == {onnx.TensorProto.FLOAT}
     # Of the logits: 8 x 9 pixels for 4 classes.
     weights = [t.data_type for t in model.graph.initializer if list(t.dims) == [72, 4]]
@@ -101,7 +102,7 @@ def test_int8_keeps_the_localisation(published):
     kinds = [node.op_type for node in model.graph.node]
     assert kinds.count("QuantizeLinear") >= 1
     made = {name: node for node in model.graph.node for name in node.output}
-    (sampler,) = [node for node in model.graph.node if onnx_form.is_sampler(node)]
+    (sampler,) = samplers_in(model)
     waiting, seen = [sampler.input[1]], set()
     while waiting:
         node = made.get(waiting.pop())

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
 from stn_tf.export import saved_model
-from stn_tf.export.saved_model_file import check_stock
+from stn_tf.export.tensorflow.saved_model_file import check_stock
 from stn_tf.layers import record_transformations
 
 _STOCK = """

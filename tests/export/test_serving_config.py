@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from tensorflow_serving.config import model_server_config_pb2
 
 from stn_tf.errors import ExportError
-from stn_tf.export.serving_config import (
+from stn_tf.export.fleet.serving_config import (
     batch_sizes,
     write_batching_parameters,
     write_model_config,
 )
-from stn_tf.export.text_proto import Name, text_proto
+from stn_tf.export.fleet.text_proto import Name, text_proto
 
 
 @pytest.fixture(scope="module")

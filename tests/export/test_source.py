@@ -11,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 from stn_tf.errors import ExportError, ModelError, RunError
-from stn_tf.export import export_model, load_network, onnx_form
-from stn_tf.export.validation import validate
+from stn_tf.export import export_model, load_network
+from stn_tf.export.onnx_passes.find import nodes, samplers_in
+from stn_tf.export.proof.validation import validate
+from stn_tf.export.sampler_spec import is_sampler
 from stn_tf.layers import SpatialTransformer, Transformation, Warp, record_transformations
 
 PLAIN = """
@@ -88,7 +90,7 @@ def test_a_users_own_model_runs_in_plain_onnx_runtime(make, samplers, outputs, t
     result = export_model(model, tmp_path / "out")
     assert all(row.passed for row in result.manifest.parity)
     file = result.version_dir / "model.onnx"
-    found = [n for n in onnx_form.nodes(onnx.load(file).graph) if onnx_form.is_sampler(n)]
+    found = samplers_in(onnx.load(file))
     assert len(found) == samplers == len(result.manifest.samplers)
     (name,) = [spec.name for spec in result.manifest.interface.inputs]
     shape = model.inputs[0].shape[1:]
@@ -161,7 +163,7 @@ def test_a_saved_model_of_keras_itself(make, samplers, tmp_path):
     model.export(tmp_path / "saved", verbose=False)
     result = export_model(tmp_path / "saved", tmp_path / "out")
     file = onnx.load(result.version_dir / "model.onnx")
-    found = [node.op_type for node in onnx_form.nodes(file.graph) if onnx_form.is_sampler(node)]
+    found = [node.op_type for node in nodes(file.graph) if is_sampler(node)]
     assert sorted(found) == samplers
     images = np.random.default_rng(0).uniform(size=(2, 15, 14, 3)).astype(np.float32)
     again = tf.saved_model.load(str(result.version_dir)).signatures["serving_default"]
@@ -200,7 +202,7 @@ def test_an_exported_version_is_exported_again(declared, exported, images, tmp_p
     assert set(result.manifest.signatures) == set(exported.result.manifest.signatures)
     # Its fast operations are found by their annotation.
     file = onnx.load(result.version_dir / "model.onnx")
-    (sampler,) = [node for node in onnx_form.nodes(file.graph) if onnx_form.is_sampler(node)]
+    (sampler,) = samplers_in(file)
     assert sampler.op_type == "AffineGridSample"
     expected = tf.saved_model.load(str(exported.version_dir)).signatures
     again = tf.saved_model.load(str(result.version_dir)).signatures

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import stn_tf
-from stn_tf.export.stock_samplers import with_stock_samplers
+from stn_tf.export.tensorflow.stock_samplers import with_stock_samplers
 from stn_tf.geometry import get_transform
 from tests import reference
 from tests.pairs import every_pair

@@ -6,13 +6,13 @@ import pytest
 
 from stn_tf.errors import ExportError
 from stn_tf.export import ExportOptions, OnnxOptions
-from stn_tf.export.sampler_nodes import Sampling, Semantics
+from stn_tf.export.sampler_spec import SamplerSpec
 
 
 def _sampled(
     kernel: str = "bilinear", padding: str = "zeros", aligned: bool = False, dimensions: int = 2
-) -> list[Sampling]:
-    return [Sampling(Semantics(kernel, padding, aligned), "grid", dimensions)]
+) -> list[SamplerSpec]:
+    return [SamplerSpec(kernel, padding, aligned, "grid", dimensions)]
 
 
 PLAIN, VOLUMES = _sampled(), _sampled(dimensions=3)

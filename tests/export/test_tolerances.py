@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stn_tf.export.examples import Case
-from stn_tf.export.tolerances import OWN, tolerance
+from stn_tf.export.proof.examples import Case
+from stn_tf.export.proof.tolerances import OWN, tolerance
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 
 INTERFACE = ModelInterface(

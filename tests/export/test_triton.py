@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from tritonclient.grpc import model_config_pb2
 
 from stn_tf.errors import ExportError, ModelError
-from stn_tf.export.triton import write_model_repository
+from stn_tf.export.fleet.triton import write_model_repository
 from tests.serving import handmade
 
 KIND = model_config_pb2.DataType.Value

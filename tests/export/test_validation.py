@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from stn_tf.errors import ExportError, ModelError
-from stn_tf.export.validation import validate
+from stn_tf.export.proof.validation import validate
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from stn_tf.errors import RunError
 from stn_tf.experiments import Run, evaluate
 from stn_tf.experiments.report import weights_sha256
 from stn_tf.export import export_model, export_run, read_manifest
-from stn_tf.export.validation import validate
+from stn_tf.export.proof.validation import validate
 
 NAMES = ("ant", "bee", "cat", "dög")
 

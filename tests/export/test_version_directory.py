@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stn_tf.errors import ExportError
-from stn_tf.export.version_directory import new_version
+from stn_tf.export.publish.version_directory import new_version
 
 
 def test_is_invisible_until_complete(tmp_path):

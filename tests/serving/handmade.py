@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from stn_tf.export.manifest import Manifest, Sampler, write_manifest
+from stn_tf.export.publish.manifest import Manifest, Sampler, write_manifest
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 
 HEIGHT, WIDTH = 6, 5

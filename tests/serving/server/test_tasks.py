@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stn_tf.export.manifest import read_manifest, write_manifest
+from stn_tf.export.publish.manifest import read_manifest, write_manifest
 from stn_tf.serving.client import Client
 from tests.serving import handmade
 from tests.serving.handmade import HEIGHT, WIDTH, Handmade

@@ -1,0 +1,176 @@
+"""The ONNX file of a network: one node for each sampler, nothing that the target lacks."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import onnx as onnx_format
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+import stn_tf
+from stn_tf.errors import ExportError
+from stn_tf.export.conversion import image_transforms, tf2onnx_repairs
+from stn_tf.export.conversion.carriers import CARRIER, with_carriers
+from stn_tf.export.conversion.sampler_handler import sampler_handler
+from stn_tf.export.onnx_passes import interface_metadata, sampler_form
+from stn_tf.export.onnx_passes.dimensions import name_dimensions
+from stn_tf.export.onnx_passes.find import nodes, opset_of, samplers_in
+from stn_tf.export.onnx_passes.targets import OPSET, OnnxOptions
+from stn_tf.export.source.load import Source, load_network
+from stn_tf.export.tensorflow.sampler_nodes import samplers_of
+
+ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
+
+ONNX_FILE = "model.onnx"
+
+
+def onnx(
+    model: Source,
+    path: Path | str,
+    *,
+    options: OnnxOptions | None = None,
+    metadata: Mapping[str, str] | None = None,
+    **declared: Any,
+) -> onnx_format.ModelProto:
+    """Writes the ONNX file of a model.
+
+    Inputs and outputs have the names of the network's interface: the model's own outputs, what is
+    derived from them for its task, and for each spatial transformer `theta`, `corners`, `crops`
+    (then `theta_2`, ...). The interface is in the file's metadata.
+
+    Args:
+        model: What `load_network` takes or returns, with any number of samplers.
+        path: The file to write.
+        options: The target, the form of the samplers and the opset.
+        metadata: Entries of the file's metadata, beside interface, samplers and versions.
+        **declared: What `load_network` takes: `task`, `classes`, `input_range`, ...
+
+    Returns:
+        What was written.
+
+    Raises:
+        ExportError: If the model holds an operation that ONNX lacks, or the target would not
+            compute the same.
+    """
+    network = load_network(model, **declared)
+    options = options or OnnxOptions()
+    function = network.function(network.outputs)
+    converted = convert(function, list(network.inputs), network.outputs, options)
+    converted.producer_name, converted.producer_version = "stn-tf", stn_tf.__version__
+    onnx_format.helper.set_model_props(
+        converted,
+        {
+            "stn_tf.samplers": json.dumps([s.model_dump(mode="json") for s in network.samplers]),
+            "stn_tf.target": options.target,
+            "stn_tf.sampler": options.form,
+            **interface_metadata.metadata(network.interface),
+            **(metadata or {}),
+        },
+    )
+    interface_metadata.denote(converted, network.interface)
+    Path(path).write_bytes(converted.SerializeToString())
+    return converted
+
+
+def convert(
+    function: ConcreteFunction,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    options: OnnxOptions | None = None,
+) -> onnx_format.ModelProto:
+    """Converts a concrete function, whose samplers each become one node, and checks it.
+
+    Args:
+        function: The concrete function; the first dimension of every input, where it is free, is
+            the batch.
+        input_names: Names for its inputs, in order.
+        output_names: Names for its outputs, in order.
+        options: The target, the form of the samplers and the opset.
+
+    Raises:
+        ExportError: If it holds an operation that ONNX lacks, the target would not compute the
+            same, or the result is not valid.
+    """
+    options = options or OnnxOptions()
+    samplers: list[str] = []
+
+    def counted(handler: Callable) -> Callable:
+        def handle(ctx: Any, node: Any, name: str, args: Any) -> None:
+            samplers.append(name)
+            handler(ctx, node, name, args)
+
+        return handle
+
+    handlers = {CARRIER: counted(sampler_handler)}
+    handlers |= dict.fromkeys(image_transforms.OPERATIONS, counted(image_transforms.handler))
+    try:
+        opset = options.resolve((*samplers_of(function), *image_transforms.samplers_of(function)))
+        # Control flow stays as it is, and functions are inlined also where they are stateful: only
+        # values matter here.
+        frozen = convert_variables_to_constants_v2(
+            with_carriers(function), lower_control_flow=False, aggressive_inlining=True
+        )
+        model = tf2onnx_repairs.convert(
+            frozen,
+            input_names,
+            output_names,
+            handlers,
+            min(opset, OPSET),
+            image_transforms.settle_sizes,
+        )
+    except ExportError:
+        raise
+    except Exception as error:  # TensorFlow and tf2onnx raise whatever their handlers do.
+        raise ExportError(f"The model cannot be converted to ONNX: {_one_line(error)}") from error
+    tf2onnx_repairs.drop_unused_domains(model)
+    if opset > OPSET:
+        model = tf2onnx_repairs.raise_opset(model, opset)
+    tf2onnx_repairs.set_ir_version(model)
+    model = sampler_form.dual(model)
+    name_dimensions(model)
+    if options.form == "standard":
+        model = sampler_form.standard(model)
+    check(model, len(samplers))
+    if options.form == "custom":
+        del model.functions[:]
+    return model
+
+
+def check(model: onnx_format.ModelProto, samplers: int) -> None:
+    """Raises ExportError unless the file is valid ONNX that any runtime knows.
+
+    Args:
+        model: The file, with a function for every operation of ours.
+        samplers: How many samplers were converted. Equal ones may share a node.
+    """
+    opset = opset_of(model)
+    functions = {(function.domain, function.name) for function in model.functions}
+    bodies = [node for function in model.functions for node in function.node]
+    for node in (*nodes(model.graph), *bodies):
+        known = node.domain in ("", "ai.onnx") and onnx_format.defs.has(node.op_type, opset, "")
+        if not known and (node.domain, node.op_type) not in functions:
+            raise ExportError(
+                f"The model cannot be converted to ONNX: `{node.name}` is the operation "
+                f"{node.op_type} of domain {node.domain or 'ai.onnx'!r}, which opset {opset} "
+                "lacks. Replace the layer by one of standard operations."
+            )
+    found = len(samplers_in(model))
+    if not min(samplers, 1) <= found <= samplers:
+        raise ExportError(
+            f"The ONNX file must have one sampler node for each of {samplers} samplers, "
+            f"but it has {found}."
+        )
+    try:
+        onnx_format.checker.check_model(model, full_check=True)
+        onnx_format.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except Exception as error:  # Two kinds, which share no base class.
+        reason = _one_line(error)
+        # tf2onnx 1.17 mixes it with float32, and ONNX lacks it here and there.
+        cure = " Use the policy float32 in place of bfloat16." if "bfloat16" in reason else ""
+        raise ExportError(f"The ONNX file is not valid: {reason}.{cure}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
