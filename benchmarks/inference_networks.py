@@ -15,6 +15,7 @@ from stn_tf.export.conversion import tf2onnx_repairs
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.onnx_passes.dimensions import name_dimensions
 from stn_tf.export.onnx_passes.find import nodes
+from stn_tf.export.onnx_passes.opset import drop_unused_domains, set_ir_version
 from stn_tf.export.sampler_spec import is_sampler
 from stn_tf.export.source.network import Network
 from stn_tf.layers import SpatialTransformer
@@ -114,8 +115,8 @@ def files(network: Network) -> dict[str, onnx.ModelProto]:
     )
     gathers = tf2onnx_repairs.convert(frozen, *names, {}, 18)
     name_dimensions(gathers)
-    tf2onnx_repairs.drop_unused_domains(gathers)
-    tf2onnx_repairs.set_ir_version(gathers)
+    drop_unused_domains(gathers)
+    set_ir_version(gathers)
     return {
         "dual": written(),
         "GridSample, aligned corners": aligned,

@@ -14,16 +14,13 @@ from stn_tf.errors import ExportError
 from stn_tf.export.conversion import image_transforms, tf2onnx_repairs
 from stn_tf.export.conversion.carriers import CARRIER, with_carriers
 from stn_tf.export.conversion.sampler_handler import sampler_handler
-from stn_tf.export.onnx_passes import interface_metadata, sampler_form
-from stn_tf.export.onnx_passes.dimensions import name_dimensions
-from stn_tf.export.onnx_passes.find import nodes, opset_of, samplers_in
+from stn_tf.export.onnx_passes import interface_metadata
+from stn_tf.export.onnx_passes.back_end import finish
 from stn_tf.export.onnx_passes.targets import OPSET, OnnxOptions
 from stn_tf.export.source.load import Source, load_network
 from stn_tf.export.tensorflow.sampler_nodes import samplers_of
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
-
-ONNX_FILE = "model.onnx"
 
 
 def onnx(
@@ -124,52 +121,7 @@ def convert(
         raise
     except Exception as error:  # TensorFlow and tf2onnx raise whatever their handlers do.
         raise ExportError(f"The model cannot be converted to ONNX: {_one_line(error)}") from error
-    tf2onnx_repairs.drop_unused_domains(model)
-    if opset > OPSET:
-        model = tf2onnx_repairs.raise_opset(model, opset)
-    tf2onnx_repairs.set_ir_version(model)
-    model = sampler_form.dual(model)
-    name_dimensions(model)
-    if options.form == "standard":
-        model = sampler_form.standard(model)
-    check(model, len(samplers))
-    if options.form == "custom":
-        del model.functions[:]
-    return model
-
-
-def check(model: onnx_format.ModelProto, samplers: int) -> None:
-    """Raises ExportError unless the file is valid ONNX that any runtime knows.
-
-    Args:
-        model: The file, with a function for every operation of ours.
-        samplers: How many samplers were converted. Equal ones may share a node.
-    """
-    opset = opset_of(model)
-    functions = {(function.domain, function.name) for function in model.functions}
-    bodies = [node for function in model.functions for node in function.node]
-    for node in (*nodes(model.graph), *bodies):
-        known = node.domain in ("", "ai.onnx") and onnx_format.defs.has(node.op_type, opset, "")
-        if not known and (node.domain, node.op_type) not in functions:
-            raise ExportError(
-                f"The model cannot be converted to ONNX: `{node.name}` is the operation "
-                f"{node.op_type} of domain {node.domain or 'ai.onnx'!r}, which opset {opset} "
-                "lacks. Replace the layer by one of standard operations."
-            )
-    found = len(samplers_in(model))
-    if not min(samplers, 1) <= found <= samplers:
-        raise ExportError(
-            f"The ONNX file must have one sampler node for each of {samplers} samplers, "
-            f"but it has {found}."
-        )
-    try:
-        onnx_format.checker.check_model(model, full_check=True)
-        onnx_format.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except Exception as error:  # Two kinds, which share no base class.
-        reason = _one_line(error)
-        # tf2onnx 1.17 mixes it with float32, and ONNX lacks it here and there.
-        cure = " Use the policy float32 in place of bfloat16." if "bfloat16" in reason else ""
-        raise ExportError(f"The ONNX file is not valid: {reason}.{cure}") from error
+    return finish(model, options, opset, len(samplers))
 
 
 def _one_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.migration.parity import to_numpy
-from stn_tf.export.proof.onnx_runtimes import Answers
+from stn_tf.export.proof.comparison import Run
 
 _FILE = "saved_model.pb"
 # Everything else in a SavedModel; its fingerprint no longer fits.
@@ -98,7 +98,7 @@ class Loaded:
     def inputs(self, signature: str) -> dict[str, tf.TensorSpec]:
         return dict(self.signatures[signature].structured_input_signature[1])
 
-    def answers(self, signature: str) -> Answers:
+    def answers(self, signature: str) -> Run:
         function = self.signatures[signature]
 
         def answer(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

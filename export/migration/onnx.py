@@ -10,8 +10,9 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 import stn_tf
 from stn_tf.errors import ExportError
-from stn_tf.export.conversion.onnx_file import ONNX_FILE, convert
+from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.migration.files import Loaded
+from stn_tf.export.publish.manifest import ONNX_FILE
 
 ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from stn_tf import native
 from stn_tf.export.migration.resampler_nodes import RESAMPLERS, Sampler, traced
+from stn_tf.export.proof.comparison import Run
 from stn_tf.export.proof.examples import BATCHES
-from stn_tf.export.proof.parity import without_tensor_float_32
+from stn_tf.export.proof.expectations import Feeds
+from stn_tf.export.proof.runtimes.tensorflow_runtime import without_tensor_float_32
 from stn_tf.export.publish.manifest import ParityRow
 
-Feeds = Mapping[str, np.ndarray]
-Answers = Callable[[Feeds], dict[str, np.ndarray]]
 Specs = Mapping[str, tf.TensorSpec]
 
 # Of differences, relative to the largest value where that is above 1.
@@ -63,8 +63,8 @@ def compare_samplers(samplers: Iterable[Sampler]) -> Iterator[ParityRow]:
 
 
 def compare_models(
-    original: Answers,
-    candidates: Mapping[str, Answers],
+    original: Run,
+    candidates: Mapping[str, Run],
     inputs: Specs,
     samplers: Iterable[Sampler],
     prefix: str = "",

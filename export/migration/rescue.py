@@ -21,9 +21,9 @@ from stn_tf.export.migration.gradients import drop_gradients
 from stn_tf.export.migration.graph import refuse_foreign, replace_samplers, scopes
 from stn_tf.export.migration.onnx import write_onnx
 from stn_tf.export.migration.resampler_nodes import Sampler
-from stn_tf.export.proof.candidates import onnx_runtimes
-from stn_tf.export.proof.parity import require
-from stn_tf.export.publish.manifest import ParityRow
+from stn_tf.export.proof.comparison import Run, require
+from stn_tf.export.proof.runtimes.onnx_runtime import ways_to_run
+from stn_tf.export.publish.manifest import ONNX_FILE, ParityRow
 from stn_tf.export.publish.version import OnParity
 from stn_tf.export.publish.version_directory import new_version
 from stn_tf.export.tensorflow.saved_model_file import check_stock
@@ -107,9 +107,9 @@ def migrate(
         check_stock(version.path)
         new = Loaded(version.path, proto)
         _check_signature(new, signature)
-        files: dict[str, parity.Answers] = {}
+        files: dict[str, Run] = {}
         if onnx:
-            files = onnx_runtimes(write_onnx(new, signature, version.path))
+            files = ways_to_run(write_onnx(new, signature, version.path), version.path / ONNX_FILE)
         if compare:
             write(folder, original, Path(aside), link=True)
             old = Loaded(Path(aside), original)

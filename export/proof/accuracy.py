@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 
 from stn_tf.errors import ExportError
-from stn_tf.export.proof.examples import Feeds
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.expectations import Feeds
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from stn_tf.export.publish.manifest import Accuracy
 from stn_tf.export.source.network import Network
 

@@ -1,6 +1,5 @@
 """What files are compared on: real images, and inputs at the edge of what a model can be given."""
 
-import dataclasses
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,32 +9,15 @@ import tensorflow as tf
 
 from stn_tf.data.image_file import SUFFIXES, UNREADABLE, read_for
 from stn_tf.errors import DataError, ExportError
+from stn_tf.export.proof.expectations import Case, Feeds
 from stn_tf.export.source.input_specs import Sizes
 from stn_tf.interface import InputSpec, ModelInterface, numpy_dtype, words
-
-Feeds = Mapping[str, np.ndarray]
 
 # One image, a pair, and an odd number that no vector width divides.
 BATCHES = (1, 2, 7)
 # So many real images make up the three batches.
 REAL_IMAGES = sum(BATCHES)
 _HARD = 7
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A named batch of inputs.
-
-    Attributes:
-        real: Whether it is what the model was trained for, or like it.
-    """
-
-    name: str
-    feeds: Feeds
-    real: bool = False
-
-    def __len__(self) -> int:
-        return len(next((v for v in self.feeds.values() if v.ndim), np.zeros(1)))
 
 
 def fixed_batch(interface: ModelInterface) -> int | None:

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import onnx
 import tensorflow as tf
 
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.export.onnx_passes.targets import OnnxOptions
-from stn_tf.export.proof.onnx_runtimes import Answers, onnx_runtime, reference_evaluator
+from stn_tf.export.proof.comparison import Run, largest_difference
 from stn_tf.export.proof.parity_cases import sampler_cases, sampler_images
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
+from stn_tf.export.proof.runtimes.reference_evaluator import reference_evaluator
 from stn_tf.export.publish.manifest import ParityRow
 from stn_tf.export.sampler_spec import SamplerSpec, is_ours
 from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
@@ -65,23 +66,14 @@ def _function(spec: SamplerSpec) -> ConcreteFunction:
     return function.get_concrete_function()
 
 
-def _runtimes(model: onnx.ModelProto) -> dict[str, Answers]:
+def _runtimes(model: onnx.ModelProto) -> dict[str, Run]:
     """The file in ONNX's reference evaluator, and in ONNX Runtime without and with our library."""
     ours = any(map(is_ours, samplers_in(model)))
     serialized = model.SerializeToString()
-    found: dict[str, Answers] = {}
+    found: dict[str, Run] = {}
     if model.functions or not ours:
         found["onnx_runtime"] = onnx_runtime(serialized, ours=False)
         found["onnx_reference"] = reference_evaluator(serialized)
     if ours and onnxruntime_library() is not None:
         found["onnx_runtime/ours"] = onnx_runtime(serialized)
     return found
-
-
-def largest_difference(value: np.ndarray, expected: np.ndarray) -> float:
-    """NaN if either has one: a model that answers NaN has not been shown to be right."""
-    if value.shape != expected.shape:
-        return float("inf")
-    if value.size == 0:
-        return 0.0
-    return float(np.max(np.abs(value.astype(np.float64) - expected.astype(np.float64))))

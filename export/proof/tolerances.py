@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stn_tf.export.proof.examples import Case
+from stn_tf.export.proof.expectations import Case
 from stn_tf.export.publish.manifest import Sampler
 from stn_tf.interface import ModelInterface
 

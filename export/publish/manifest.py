@@ -15,6 +15,11 @@ from stn_tf.errors import ModelError
 from stn_tf.interface import Meaning, ModelInterface
 
 MANIFEST_FILE = "assets.extra/stn_tf.json"
+SAVED_MODEL_FILE = "saved_model.pb"
+ONNX_FILE = "model.onnx"
+LITERT_FILE = "model.tflite"
+# What is told of each transformer.
+LOOKS: tuple[Meaning, ...] = ("theta", "corners", "crops")
 
 
 class _Part(BaseModel):

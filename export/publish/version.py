@@ -21,21 +21,30 @@ import tf2onnx
 
 import stn_tf
 from stn_tf.errors import ExportError
-from stn_tf.export.conversion.onnx_file import ONNX_FILE, onnx
+from stn_tf.export.conversion.onnx_file import onnx
 from stn_tf.export.onnx_passes import precision, sampler_form
 from stn_tf.export.onnx_passes.targets import ExportOptions
 from stn_tf.export.proof.accuracy import measure, require_accuracy
-from stn_tf.export.proof.candidates import BYTES_SIGNATURE
-from stn_tf.export.proof.examples import REAL_IMAGES, Feeds, checked, made_up, read_examples
+from stn_tf.export.proof.comparison import require
+from stn_tf.export.proof.examples import REAL_IMAGES, checked, made_up, read_examples
 from stn_tf.export.proof.expectations import (
     DEFAULT,
     EXPECTATIONS_FILE,
     Expectation,
-    expect,
+    Feeds,
     write_expectations,
 )
-from stn_tf.export.proof.parity import encode, parity, require
-from stn_tf.export.publish.manifest import Manifest, OnnxInfo, ParityRow, hashes, write_manifest
+from stn_tf.export.proof.parity import encode, parity
+from stn_tf.export.proof.runtimes.tensorflow_runtime import BYTES_SIGNATURE
+from stn_tf.export.proof.truth import expect
+from stn_tf.export.publish.manifest import (
+    ONNX_FILE,
+    Manifest,
+    OnnxInfo,
+    ParityRow,
+    hashes,
+    write_manifest,
+)
 from stn_tf.export.publish.version_directory import new_version
 from stn_tf.export.source.load import Source, load_network
 from stn_tf.export.source.network import Network

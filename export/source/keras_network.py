@@ -10,13 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import ExportError
-from stn_tf.export.publish.manifest import Sampler
+from stn_tf.export.publish.manifest import LOOKS, Sampler
 from stn_tf.export.source.declaration import Declaration
 from stn_tf.export.source.graph_facts import GraphFacts, depth_of
 from stn_tf.export.source.heads import Own
 from stn_tf.export.source.input_specs import describe, named_specs
 from stn_tf.export.source.network import (
-    LOOKS,
     Feeds,
     Network,
     Tensors,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from stn_tf.export.publish.manifest import Sampler
+from stn_tf.export.publish.manifest import LOOKS, Sampler
 from stn_tf.export.sampler_spec import SamplerSpec
 from stn_tf.export.source.heads import Head
 from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
@@ -16,7 +16,6 @@ from stn_tf.interface import Meaning, ModelInterface
 
 Tensors = Mapping[str, tf.Tensor]
 Feeds = Mapping[str, np.ndarray]
-LOOKS: tuple[Meaning, ...] = ("theta", "corners", "crops")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stn_tf.errors import ModelError
-
-ONNX_FILE = "model.onnx"
-SAVED_MODEL_FILE = "saved_model.pb"
+from stn_tf.export.publish.manifest import ONNX_FILE, SAVED_MODEL_FILE
 
 
 def versions(base_path: Path) -> dict[int, Path]:

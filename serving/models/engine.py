@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from stn_tf.errors import InputError, ModelError
-from stn_tf.export.publish.manifest import Manifest
+from stn_tf.export.publish.manifest import ONNX_FILE, SAVED_MODEL_FILE, Manifest
 from stn_tf.interface import InputSpec, numpy_dtype, words
-from stn_tf.serving.models.directory import ONNX_FILE, SAVED_MODEL_FILE, find_version
+from stn_tf.serving.models.directory import find_version
 
 ENGINES = ("auto", "onnx", "saved_model")
 

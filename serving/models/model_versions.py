@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stn_tf.errors import ModelError
-from stn_tf.serving.models.directory import ONNX_FILE, SAVED_MODEL_FILE
+from stn_tf.export.publish.manifest import ONNX_FILE, SAVED_MODEL_FILE
 from stn_tf.serving.models.model_config import LoggingConfig, ModelConfig
 from stn_tf.serving.models.servable import Servable
 from stn_tf.serving.protocol.status import Status

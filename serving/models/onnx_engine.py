@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from stn_tf.errors import ModelError
-from stn_tf.export.publish.manifest import read_manifest
-from stn_tf.serving.models.directory import ONNX_FILE, verify_files
+from stn_tf.export.publish.manifest import ONNX_FILE, read_manifest
+from stn_tf.serving.models.directory import verify_files
 from stn_tf.serving.models.engine import Engine
 from stn_tf.serving.models.onnx_session import has_bfloat16, make_session, run
 

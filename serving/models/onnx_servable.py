@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from stn_tf.errors import ModelError
-from stn_tf.export.publish.manifest import Manifest
+from stn_tf.export.publish.manifest import ONNX_FILE, Manifest
 from stn_tf.interface import InputSpec, numpy_dtype
-from stn_tf.serving.models.directory import ONNX_FILE, verify_files
+from stn_tf.serving.models.directory import verify_files
 from stn_tf.serving.models.encoded_image import decode_image
 from stn_tf.serving.models.onnx_session import has_bfloat16, make_session, run
 from stn_tf.serving.models.servable import Servable, no_model

@@ -14,7 +14,7 @@ import tensorflow as tf
 from stn_tf.errors import ExportError
 from stn_tf.export import OnnxOptions
 from stn_tf.export.conversion.onnx_file import convert
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from stn_tf.export.sampler_spec import is_sampler
 from stn_tf.layers import SpatialTransformer
 from tests.conformance.test_transformers import CASES, PAIRS, Case, group

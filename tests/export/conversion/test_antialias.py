@@ -9,7 +9,7 @@ import tensorflow as tf
 from stn_tf.export import OnnxOptions, export_model
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.onnx_passes.find import samplers_in
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from stn_tf.export.source.keras_network import inspect
 from stn_tf.geometry import get_transform
 from stn_tf.layers import Warp, record_transformations

@@ -12,7 +12,7 @@ from stn_tf.errors import ExportError
 from stn_tf.export import OnnxOptions
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.onnx_passes.find import samplers_in
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 
 every_form = pytest.mark.parametrize("form", ["dual", "standard", "custom"])
 MODES = list(itertools.product(["BILINEAR", "NEAREST"], ["CONSTANT", "NEAREST", "REFLECT"]))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from stn_tf.errors import ExportError
 from stn_tf.export import OnnxOptions
 from stn_tf.export.conversion.onnx_file import convert
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 
 VALUES = np.array([[-0.0, 0.0, -1.5, 2.0], [-np.inf, np.inf, -1e-30, 1e-30]], np.float32)
 

@@ -12,7 +12,7 @@ from stn_tf.export import OnnxOptions
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.export.onnx_passes.precision import to_int8
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from tests.export.conftest import INPUT, localisation, randomise
 
 FORMS = ("dual", "standard", "custom")

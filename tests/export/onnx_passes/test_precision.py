@@ -13,7 +13,7 @@ from stn_tf.errors import ExportError, ParityError
 from stn_tf.export import ExportOptions, ExportResult, OnnxOptions, export_model
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.export.proof.accuracy import require_accuracy
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from stn_tf.export.proof.validation import validate
 from stn_tf.export.publish.manifest import Accuracy
 

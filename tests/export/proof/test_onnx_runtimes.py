@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from stn_tf.export.proof.onnx_runtimes import GridSample, reference_evaluator
+from stn_tf.export.proof.runtimes.reference_evaluator import GridSample, reference_evaluator
 from stn_tf.sampling.grid_sample import PADDINGS
 
 # By the newest names, which are all that the stock one knows, with the names before opset 20.

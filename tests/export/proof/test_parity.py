@@ -9,8 +9,9 @@ import pytest
 
 from stn_tf.errors import ParityError
 from stn_tf.export import export_model
-from stn_tf.export.proof.expectations import expect
-from stn_tf.export.proof.parity import parity, require
+from stn_tf.export.proof.comparison import require
+from stn_tf.export.proof.parity import parity
+from stn_tf.export.proof.truth import expect
 from stn_tf.export.publish.manifest import ParityRow
 from stn_tf.export.source.declaration import Declaration
 from stn_tf.export.source.keras_network import inspect

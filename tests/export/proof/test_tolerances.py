@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stn_tf.export.proof.examples import Case
+from stn_tf.export.proof.expectations import Case
 from stn_tf.export.proof.tolerances import OWN, tolerance
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from stn_tf import SpatialTransformer
 from stn_tf.export import export_model
-from stn_tf.export.proof.examples import Case
+from stn_tf.export.proof.expectations import Case
 from stn_tf.export.proof.tolerances import THETA, tolerance
 from stn_tf.export.publish.manifest import Sampler
 from stn_tf.export.source.graph_facts import depth_of

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from stn_tf.export import ExportOptions, export_model
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
+from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from stn_tf.models import build_classifier
 
 SHAPE = (48, 48, 3)

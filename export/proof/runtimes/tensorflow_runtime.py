@@ -1,26 +1,31 @@
-"""The exported files of a version as functions from inputs to outputs, for comparison."""
+"""Runs the SavedModel of a version in TensorFlow."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import tensorflow as tf
 
-from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof.comparison import Answers
 from stn_tf.export.proof.expectations import DEFAULT
-from stn_tf.export.proof.onnx_runtimes import Answers as Run
-from stn_tf.export.proof.onnx_runtimes import onnx_runtime
-from stn_tf.export.sampler_spec import is_ours
-from stn_tf.libraries import onnxruntime_library
-
-# Inputs by name, and the signature where a file has several -> outputs by name.
-Answers = Callable[[Mapping[str, np.ndarray], str], dict[str, np.ndarray] | None]
+from stn_tf.export.publish.manifest import Manifest
 
 BYTES_SIGNATURE = "serving_bytes"
 # Those that are about the same inputs as the default one.
 _LOOKING = ("localize", "rectify")
+
+
+def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
+    """Returns the SavedModel, of which a GPU computes in full float32."""
+    answers = saved_model(load_saved_model(folder), looks=bool(manifest.samplers))
+
+    def exact(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
+        with without_tensor_float_32():
+            return answers(feeds, signature)
+
+    return {"saved_model": exact}
 
 
 def load_saved_model(version_dir: Path) -> Any:
@@ -63,27 +68,12 @@ def from_bytes(loaded: Any) -> Callable[[list[bytes]], dict[str, np.ndarray]] | 
     return answer
 
 
-def onnx_runtimes(model: onnx.ModelProto) -> dict[str, Run]:
-    """Returns an ONNX file in ONNX Runtime: as it is, without optimisations, with our library.
-
-    A file whose operations are ours alone runs with our library only.
-    """
-    ours = any(map(is_ours, samplers_in(model)))
-    standing = bool(model.functions) or not ours
-    serialized = model.SerializeToString()
-    found: dict[str, Run] = {}
-    if standing:
-        found["onnx_runtime"] = onnx_runtime(serialized, ours=False)
-        found["onnx_runtime/unoptimised"] = onnx_runtime(serialized, ours=False, optimised=False)
-    if ours and onnxruntime_library() is not None:
-        found["onnx_runtime/ours"] = onnx_runtime(serialized)
-    return found
-
-
-def default_alone(run: Run) -> Answers:
-    """An ONNX file has the default signature alone."""
-
-    def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
-        return run(feeds) if signature == DEFAULT else None
-
-    return answer
+@contextlib.contextmanager
+def without_tensor_float_32() -> Iterator[None]:
+    """Lets a GPU compute in full float32: TensorFloat-32 keeps 10 bits, too few to compare."""
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(enabled)

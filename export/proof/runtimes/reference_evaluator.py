@@ -1,53 +1,18 @@
-"""Runs an ONNX file in ONNX Runtime and in ONNX's own reference evaluator."""
+"""Runs an ONNX file in ONNX's own reference evaluator: exact, in Python, and slow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx.inliner
-import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_grid_sample
 
-from stn_tf.libraries import onnxruntime_library
-
-Answers = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
-
-_ERRORS_ONLY = 3
+from stn_tf.export.proof.comparison import Run
 
 
-def onnx_runtime(serialized: bytes, *, ours: bool = True, optimised: bool = True) -> Answers:
-    """Returns a function from named inputs to named outputs, on ONNX Runtime's CPU provider.
-
-    Args:
-        serialized: The file.
-        ours: Whether the session gets our operations.
-        optimised: Whether ONNX Runtime may rewrite the graph.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    if not optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if ours:
-        register_sampler(options)
-    session = onnxruntime.InferenceSession(serialized, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-
-    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
-
-    return run
-
-
-def register_sampler(options: onnxruntime.SessionOptions) -> None:
-    """Gives a session on the CPU the operations of `ai.stn_tf`, where they were compiled."""
-    library = onnxruntime_library()
-    if library is not None:
-        options.register_custom_ops_library(str(library))
-
-
-def reference_evaluator(serialized: bytes) -> Answers:
+def reference_evaluator(serialized: bytes) -> Run:
     """Returns a function from named inputs to named outputs, in NumPy and Python loops: slow."""
     # onnx 1.23 does not hand `new_ops` on to the functions within a file.
     model = onnx.inliner.inline_local_functions(onnx.load_from_string(serialized))
