@@ -63,6 +63,13 @@ def sizes(_: click.Context, option: click.Parameter, text: str | None) -> Any:
     help="Of model.onnx; the sampler stays float32.",
 )
 @click.option(
+    "--format",
+    "formats",
+    default="saved_model,onnx",
+    show_default=True,
+    help="Which files are written: saved_model, onnx, litert, separated by commas.",
+)
+@click.option(
     "--max-accuracy-drop",
     default=0.3,
     show_default=True,
@@ -143,6 +150,7 @@ def command(
     sampler: str | None,
     opset: int | None,
     precision: Any,
+    formats: str,
     max_accuracy_drop: float,
     xla: bool,
     signature: str,
@@ -156,14 +164,14 @@ def command(
     as_json: bool,
     **declared: Any,
 ) -> None:
-    """Write a model as SavedModel and ONNX.
+    """Write a model as SavedModel, ONNX and LiteRT.
 
     SOURCE is a run, a .keras file or a SavedModel. The new version holds a SavedModel for
-    TensorFlow Serving, model.onnx, warm-up requests and a manifest. The model's own outputs leave
-    unchanged; `probabilities` and `class` are added where the task is known. Both files are
-    compared with SOURCE on images and on hard cases; when one differs, nothing is written. What was
-    decided for you is said in a line each, with the option that changes it. The last line printed
-    is the folder of the version.
+    TensorFlow Serving with warm-up requests, model.onnx, a manifest, and model.tflite if asked for.
+    The model's own outputs leave unchanged; `probabilities` and `class` are added where the task is
+    known. The files are compared with SOURCE on images and on hard cases; when one differs, nothing
+    is written. What was decided for you is said in a line each, with the option that changes it.
+    The last line printed is the folder of the version.
 
     \b
     Examples:
@@ -183,6 +191,7 @@ def command(
             precision=precision,
             max_accuracy_drop=max_accuracy_drop,
             xla=xla,
+            formats=tuple(dict.fromkeys(name.strip() for name in formats.split(","))),
         )
         declared["classes"] = _names(classes)
         given = {key: value for key, value in declared.items() if value is not None}

@@ -8,13 +8,16 @@ if TYPE_CHECKING:
 
 # What the columns of the table are called.
 _HEADINGS = {
-    "saved_model": "SavedModel",
+    "saved_model": "Saved Model",
     "saved_model/serving_bytes": "bytes",
     "onnx_runtime": "ONNX RT",
     "onnx_runtime/unoptimised": "RT plain",
     "onnx_runtime/ours": "with ours",
     "onnx_runtime/cuda": "CUDA",
     "onnx_reference": "ONNX ref.",
+    "openvino": "OpenVINO",
+    "openvino/float32": "OpenVINO float32",
+    "litert": "LiteRT",
 }
 
 

@@ -18,10 +18,10 @@ from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.fleet.serving_config import batch_sizes
 from stn_tf.export.fleet.text_proto import Name, Value, text_proto, write_text
 from stn_tf.export.inspection.onnx import read
-from stn_tf.export.publish.manifest import MANIFEST_FILE, read_manifest
+from stn_tf.export.publish.manifest import MANIFEST_FILE, ONNX_FILE, read_manifest
 from stn_tf.export.publish.version_directory import new_version
 
-ONNX_FILE, CONFIG_FILE, LABELS_FILE = "model.onnx", "config.pbtxt", "labels.txt"
+CONFIG_FILE, LABELS_FILE = "config.pbtxt", "labels.txt"
 _TYPES: dict[int, str] = {
     TensorProto.BOOL: "TYPE_BOOL",
     TensorProto.UINT8: "TYPE_UINT8",

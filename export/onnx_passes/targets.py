@@ -9,6 +9,7 @@ from stn_tf.export.sampler_spec import SamplerSpec
 
 SAMPLERS = ("dual", "standard", "custom")
 PRECISIONS = ("float32", "float16", "int8")
+FORMATS = ("saved_model", "onnx", "litert")
 # GridSample came with 16; onnx, ONNX Runtime and the converter are known to agree up to 22.
 OPSETS = range(16, 23)
 # The newest that tf2onnx 1.17 writes, and the newest in which TensorRT reads bilinear samplers as
@@ -153,12 +154,21 @@ class ExportOptions:
         precision: Of the ONNX file: `float32`, `float16` or `int8`.
         max_accuracy_drop: By how many points less precision may raise the error.
         xla: Whether a server compiles the SavedModel with XLA.
+        formats: Which files it has, of `saved_model`, `onnx` and `litert`.
     """
 
     onnx: OnnxOptions = OnnxOptions()
     precision: Literal["float32", "float16", "int8"] = "float32"
     max_accuracy_drop: float = 0.3
     xla: bool = False
+    formats: tuple[str, ...] = ("saved_model", "onnx")
 
     def __post_init__(self) -> None:
         _choose("precision", self.precision, PRECISIONS)
+        for name in self.formats or ("",):
+            _choose("formats", name, FORMATS)
+        if self.precision != "float32" and "onnx" not in self.formats:
+            raise ExportError(
+                f"`precision` {self.precision} is for model.onnx, which `formats` leaves out. Add "
+                "onnx, or take float32."
+            )

@@ -16,6 +16,8 @@ Feeds = Mapping[str, np.ndarray]
 
 EXPECTATIONS_FILE = "assets.extra/stn_tf_parity.npz"
 DEFAULT = "serving_default"
+# The signatures that are about the same inputs as the default one: its transformers.
+LOOKING = ("localize", "rectify")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from PIL import Image
 from stn_tf.data.image_file import read_for
 from stn_tf.export.onnx_passes.targets import OnnxOptions
 from stn_tf.export.proof.comparison import (
+    Answers,
     Judge,
     compare,
     compare_files,
@@ -23,6 +24,7 @@ from stn_tf.export.proof.comparison import (
 )
 from stn_tf.export.proof.expectations import DEFAULT, Case, Expectation
 from stn_tf.export.proof.parity_sampler import compare_sampler
+from stn_tf.export.proof.runtimes import litert_runtime
 from stn_tf.export.proof.runtimes.onnx_runtime import ways_to_run
 from stn_tf.export.proof.runtimes.tensorflow_runtime import (
     from_bytes,
@@ -31,7 +33,7 @@ from stn_tf.export.proof.runtimes.tensorflow_runtime import (
     without_tensor_float_32,
 )
 from stn_tf.export.proof.truth import expect_case
-from stn_tf.export.publish.manifest import ONNX_FILE, ParityRow
+from stn_tf.export.publish.manifest import LITERT_FILE, ONNX_FILE, SAVED_MODEL_FILE, ParityRow
 from stn_tf.export.source.network import Network
 from stn_tf.export.tensorflow import saved_model_file
 
@@ -50,7 +52,7 @@ def parity(
     precision: str = "float32",
     own_tolerance: float | None = None,
 ) -> list[ParityRow]:
-    """Compares the SavedModel and the ONNX file of a version with the live model.
+    """Compares the files of a version with the live model.
 
     Args:
         network: The live model.
@@ -65,16 +67,25 @@ def parity(
         A row for every output, case and candidate, passed or not.
     """
     judge = Judge(network.interface, precision, own_tolerance, network.samplers, network.head)
-    loaded = load_saved_model(version_dir)
+    looks = bool(network.samplers)
+    files: dict[str, Answers] = {}
+    encoded = None
+    if (version_dir / SAVED_MODEL_FILE).is_file():
+        loaded = load_saved_model(version_dir)
+        files["saved_model"] = saved_model(loaded, looks=looks)
+        encoded = from_bytes(loaded)
     path = version_dir / ONNX_FILE
-    runtimes = ways_to_run(onnx.load(path, load_external_data=False), path)
-    files = {"saved_model": saved_model(loaded, looks=bool(network.samplers))}
-    files |= {name: default_alone(run) for name, run in runtimes.items()}
+    if path.is_file():
+        runtimes = ways_to_run(onnx.load(path, load_external_data=False), path)
+        files |= {name: default_alone(run) for name, run in runtimes.items()}
+    if (version_dir / LITERT_FILE).is_file():
+        files["litert"] = litert_runtime.answers(version_dir / LITERT_FILE, looks=looks)
     with without_tensor_float_32():
         rows = compare_files(files, expectations, judge)
-        rows += _compare_bytes(network, from_bytes(loaded), expectations, judge)
-        for spec in network.sampled:
-            rows += compare_sampler(spec, options or OnnxOptions())
+        rows += _compare_bytes(network, encoded, expectations, judge)
+        if path.is_file():
+            for spec in network.sampled:
+                rows += compare_sampler(spec, options or OnnxOptions())
     return rows
 
 

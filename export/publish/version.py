@@ -22,7 +22,8 @@ import tf2onnx
 import stn_tf
 from stn_tf.errors import ExportError
 from stn_tf.export.conversion.onnx_file import onnx
-from stn_tf.export.onnx_passes import precision, sampler_form
+from stn_tf.export.onnx_passes import precision
+from stn_tf.export.onnx_passes.find import opset_of
 from stn_tf.export.onnx_passes.targets import ExportOptions
 from stn_tf.export.proof.accuracy import measure, require_accuracy
 from stn_tf.export.proof.comparison import require
@@ -38,6 +39,7 @@ from stn_tf.export.proof.parity import encode, parity
 from stn_tf.export.proof.runtimes.tensorflow_runtime import BYTES_SIGNATURE
 from stn_tf.export.proof.truth import expect
 from stn_tf.export.publish.manifest import (
+    LITERT_FILE,
     ONNX_FILE,
     Manifest,
     OnnxInfo,
@@ -49,7 +51,8 @@ from stn_tf.export.publish.version_directory import new_version
 from stn_tf.export.source.load import Source, load_network
 from stn_tf.export.source.network import Network
 from stn_tf.export.tensorflow.image_decoding import DIFFERENCES
-from stn_tf.export.tensorflow.saved_model_file import saved_model
+from stn_tf.export.tensorflow.litert import litert
+from stn_tf.export.tensorflow.saved_model_file import saved_model, signature_outputs
 from stn_tf.export.tensorflow.warmup import write_warmup
 from stn_tf.interface import ModelInterface, numpy_dtype
 
@@ -223,18 +226,27 @@ def export_model(
         say(_half_distance(network, expectations))
     with new_version(out) as version:
         with _writing(out):
-            signatures = saved_model(network, version.path, xla=options.xla)
-            if network.interface.takes_images:
-                say(DIFFERENCES)
-            file = onnx(network, version.path / ONNX_FILE, options=options.onnx, metadata=metadata)
-            if options.precision == "float16":
-                file = precision.to_float16(file)
-            elif options.precision == "int8":
-                given = feeds if calibration is None else checked(interface, calibration)
-                file = precision.to_int8(file, _first(given, _CALIBRATION))
-            (version.path / ONNX_FILE).write_bytes(file.SerializeToString())
-            examples = _examples(network, signatures, expectations)
-            write_warmup(version.path, out.resolve().name, examples)
+            signatures = signature_outputs(network)
+            if "saved_model" in options.formats:
+                signatures = saved_model(network, version.path, xla=options.xla)
+                if network.interface.takes_images:
+                    say(DIFFERENCES)
+                examples = _examples(network, signatures, expectations)
+                write_warmup(version.path, out.resolve().name, examples)
+            file = None
+            if "onnx" in options.formats:
+                path = version.path / ONNX_FILE
+                file = onnx(network, path, options=options.onnx, metadata=metadata)
+                if options.precision == "float16":
+                    file = precision.to_float16(file)
+                elif options.precision == "int8":
+                    given = feeds if calibration is None else checked(interface, calibration)
+                    file = precision.to_int8(file, _first(given, _CALIBRATION))
+                path.write_bytes(file.SerializeToString())
+            if "litert" in options.formats:
+                litert(network, version.path / LITERT_FILE)
+                size = (version.path / LITERT_FILE).stat().st_size
+                say(f"{LITERT_FILE} has {size / 1e6:.1f} MB; its samplers are gathers.")
             write_expectations(version.path / EXPECTATIONS_FILE, expectations)
         rows = parity(
             network,
@@ -248,7 +260,7 @@ def export_model(
             on_parity(rows)
         require(rows, "Nothing was written; --tolerance allows the model's own outputs more.")
         accuracy = None
-        if options.precision != "float32" and images is not None:
+        if options.precision != "float32" and images is not None and file is not None:
             accuracy = measure(file, network, feeds, labels)
             if accuracy is not None:
                 require_accuracy(accuracy, options.precision, options.max_accuracy_drop)
@@ -260,10 +272,12 @@ def export_model(
             samplers=network.samplers,
             error_percent=error_percent,
             versions=versions,
-            onnx=OnnxInfo(
+            onnx=None
+            if file is None
+            else OnnxInfo(
                 target=options.onnx.target,
                 sampler=options.onnx.form,
-                opset=sampler_form.opset_of(file),
+                opset=opset_of(file),
                 precision=options.precision,
             ),
             accuracy=accuracy,

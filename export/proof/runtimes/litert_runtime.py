@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from stn_tf.export.proof.comparison import Answers
-from stn_tf.export.proof.expectations import DEFAULT
+from stn_tf.export.proof.expectations import DEFAULT, LOOKING
 from stn_tf.export.publish.manifest import LITERT_FILE, Manifest
+from stn_tf.quiet import standard_error_closed
 
 
 def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
     """Returns the file with its built-in operations, and without delegates that replace them."""
-    return {"litert": answers(folder / LITERT_FILE)}
+    return {"litert": answers(folder / LITERT_FILE, looks=bool(manifest.samplers))}
 
 
 def create_interpreter(path: Path, threads: int | None = None) -> Any:
@@ -22,19 +23,29 @@ def create_interpreter(path: Path, threads: int | None = None) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tensorflow.lite import Interpreter
-    return Interpreter(model_path=str(path), num_threads=threads)
+    with standard_error_closed():  # It tells of its delegate.
+        return Interpreter(model_path=str(path), num_threads=threads)
 
 
-def answers(path: Path) -> Answers:
-    """Returns what a file says in a signature, and with the default one of its transformers."""
+def answers(path: Path, *, looks: bool) -> Answers:
+    """Returns what a file says in its default signature.
+
+    Args:
+        path: The file.
+        looks: Whether `localize` and `rectify` tell of its transformers, and are asked with it.
+    """
     interpreter = create_interpreter(path)
-    signatures = interpreter.get_signature_list()
+    together = (DEFAULT, *LOOKING) if looks else (DEFAULT,)
+    runners = {name: interpreter.get_signature_runner(name) for name in together}
 
     def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
-        if signature not in signatures:
+        if signature != DEFAULT:
             return None
-        given = {name: feeds[name] for name in signatures[signature]["inputs"]}
-        return dict(interpreter.get_signature_runner(signature)(**given))
+        found: dict[str, np.ndarray] = {}
+        for runner in runners.values():
+            inputs = {name: feeds[name] for name in runner.get_input_details()}
+            found |= {name: np.array(value) for name, value in runner(**inputs).items()}
+        return found
 
     return answer
 

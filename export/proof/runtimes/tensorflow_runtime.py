@@ -9,12 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.export.proof.comparison import Answers
-from stn_tf.export.proof.expectations import DEFAULT
+from stn_tf.export.proof.expectations import DEFAULT, LOOKING
 from stn_tf.export.publish.manifest import Manifest
 
 BYTES_SIGNATURE = "serving_bytes"
-# Those that are about the same inputs as the default one.
-_LOOKING = ("localize", "rectify")
 
 
 def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
@@ -43,7 +41,7 @@ def saved_model(loaded: Any, *, looks: bool) -> Answers:
     """
 
     def answer(feeds: Mapping[str, np.ndarray], signature: str) -> dict[str, np.ndarray] | None:
-        together = (DEFAULT, *_LOOKING) if looks and signature == DEFAULT else (signature,)
+        together = (DEFAULT, *LOOKING) if looks and signature == DEFAULT else (signature,)
         outputs: dict[str, np.ndarray] = {}
         for name in together:
             function = loaded.signatures.get(name) if name in loaded.signatures else None
