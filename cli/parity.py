@@ -37,11 +37,11 @@ def print_parity(rows: Sequence["ParityRow"], original: str = "live model") -> N
         cells.setdefault(row.output, {}).setdefault(row.candidate, []).append(row)
     candidates = list(dict.fromkeys(row.candidate for row in rows))
     title = f"Largest difference to the {original}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("output", no_wrap=True)
-    for heading in (*(_HEADINGS.get(name, name) for name in candidates), "allowed"):
+    for title in (*(_HEADINGS.get(name, name) for name in candidates), "allowed"):
         # In two lines, so that the numbers of every file fit on 80 columns.
-        table.add_column(heading.replace(" ", "\n"), justify="right", min_width=7)
+        table.add_column(title.replace(" ", "\n"), justify="right", min_width=7)
     for output, by_candidate in cells.items():
         texts = []
         for candidate in candidates:

@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stn_tf.errors import ExportError
-from stn_tf.export.proof.comparison import Answers
+from stn_tf.export.proof.comparison import Answers, Run
 from stn_tf.export.publish.manifest import LITERT_FILE, ONNX_FILE, SAVED_MODEL_FILE, Manifest
+
+
+class Prepared(NamedTuple):
+    """A file that is loaded, to be timed.
+
+    Attributes:
+        run: Of the default signature's own and derived outputs, as much as the runtime can choose.
+        where: On what its nodes run, in words.
+    """
+
+    run: Run
+    where: str
 
 
 class Runtime(NamedTuple):
@@ -19,7 +31,7 @@ class Runtime(NamedTuple):
 
     Attributes:
         module: Of this package; its `load` takes a version's folder and manifest and returns
-            `Answers` by name.
+            `Answers` by name, its `prepare` also threads, and returns `Prepared` by name.
         package: What must be installed.
         extra: Of stn-tf, which installs it; empty where stn-tf needs it anyway.
         file: What it runs, in the folder of a version.
@@ -68,6 +80,33 @@ def load(name: str, folder: Path, manifest: Manifest) -> dict[str, Answers]:
     module = importlib.import_module(f"{__name__}.{RUNTIMES[name].module}")
     found: dict[str, Answers] = module.load(folder, manifest)
     return found
+
+
+def prepare(name: str, folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
+    """Returns what is to be timed of a version in a runtime, by name, as for `load`.
+
+    Args:
+        name: A key of `RUNTIMES`.
+        folder: Of the version.
+        manifest: Of the version.
+        threads: That one request may use; 0 for what the runtime chooses.
+
+    Raises:
+        ExportError: As for `load`.
+    """
+    check_runtime(name, folder)
+    module = importlib.import_module(f"{__name__}.{RUNTIMES[name].module}")
+    found: dict[str, Prepared] = module.prepare(folder, manifest, threads)
+    return found
+
+
+def installed(folder: Path) -> list[str]:
+    """Returns the runtimes that are installed and have a file in a version."""
+    return [
+        name
+        for name, runtime in RUNTIMES.items()
+        if (folder / runtime.file).is_file() and _installed(name)
+    ]
 
 
 def check_runtime(name: str, folder: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from stn_tf.export.proof.comparison import Answers
 from stn_tf.export.proof.expectations import DEFAULT, LOOKING
+from stn_tf.export.proof.runtimes import Prepared
 from stn_tf.export.publish.manifest import LITERT_FILE, Manifest
 from stn_tf.quiet import standard_error_closed
 
@@ -17,6 +18,18 @@ def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
     return {"litert": answers(folder / LITERT_FILE, looks=bool(manifest.samplers))}
 
 
+def prepare(folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
+    """Returns the default signature for timing."""
+    interpreter = create_interpreter(folder / LITERT_FILE, threads or None)
+    runner = interpreter.get_signature_runner(DEFAULT)
+    inputs = list(runner.get_input_details())
+
+    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(runner(**{name: feeds[name] for name in inputs}))
+
+    return {"litert": Prepared(run, "CPU, partly XNNPACK")}
+
+
 def create_interpreter(path: Path, threads: int | None = None) -> Any:
     """Returns an interpreter: LiteRT's own, or the older one within TensorFlow."""
     try:
@@ -24,7 +37,9 @@ def create_interpreter(path: Path, threads: int | None = None) -> Any:
     except ImportError:
         from tensorflow.lite import Interpreter
     with standard_error_closed():  # It tells of its delegate.
-        return Interpreter(model_path=str(path), num_threads=threads)
+        interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        interpreter.allocate_tensors()
+    return interpreter
 
 
 def answers(path: Path, *, looks: bool) -> Answers:
@@ -48,9 +63,3 @@ def answers(path: Path, *, looks: bool) -> Answers:
         return found
 
     return answer
-
-
-def default_runner(path: Path, threads: int | None = None) -> Any:
-    """Returns the default signature as a function from named inputs to named outputs."""
-    runner = create_interpreter(path, threads).get_signature_runner(DEFAULT)
-    return lambda feeds: runner(**feeds)

@@ -12,6 +12,8 @@ import onnxruntime
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.export.proof.comparison import Answers, Run, default_alone
+from stn_tf.export.proof.expectations import DEFAULT
+from stn_tf.export.proof.runtimes import Prepared
 from stn_tf.export.publish.manifest import ONNX_FILE, Manifest
 from stn_tf.export.sampler_spec import is_ours
 from stn_tf.libraries import onnxruntime_library
@@ -39,6 +41,31 @@ def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
     """Returns the ONNX file: as it is, without optimisations, with our library."""
     path = folder / ONNX_FILE
     return {name: default_alone(run) for name, run in ways_to_run(read_file(path), path).items()}
+
+
+def prepare(folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
+    """Returns the file for timing: without and with our library, where it has our operations."""
+    path = folder / ONNX_FILE
+    model = read_file(path)
+    ours = any(map(is_ours, samplers_in(model))) and onnxruntime_library() is not None
+    names = list(manifest.signatures[DEFAULT]) if DEFAULT in manifest.signatures else None
+    found = {}
+    if model.functions or not any(map(is_ours, samplers_in(model))):
+        session = create_session(path, ours=False, threads=threads)
+        found["onnx_runtime"] = Prepared(runner(session, names), _where(session, model))
+    if ours:
+        session = create_session(path, threads=threads)
+        found["onnx_runtime/ours"] = Prepared(runner(session, names), _where(session, model))
+    return found
+
+
+def _where(session: onnxruntime.InferenceSession, model: onnx.ModelProto) -> str:
+    placement = placement_of(session, model)
+    told = (
+        f"{provider.removesuffix('ExecutionProvider')}: {sum(nodes.values())} nodes"
+        for provider, nodes in placement.nodes.items()
+    )
+    return ", ".join(told)
 
 
 def read_file(path: Path) -> onnx.ModelProto:
@@ -103,9 +130,9 @@ def register_sampler(options: onnxruntime.SessionOptions) -> None:
         options.register_custom_ops_library(str(library))
 
 
-def runner(session: onnxruntime.InferenceSession) -> Run:
-    """Returns a function from named inputs to named outputs."""
-    names = [output.name for output in session.get_outputs()]
+def runner(session: onnxruntime.InferenceSession, wanted: list[str] | None = None) -> Run:
+    """Returns a function from named inputs to named outputs, all of them or those wanted."""
+    names = wanted or [output.name for output in session.get_outputs()]
 
     def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))

@@ -9,6 +9,7 @@ import openvino
 
 from stn_tf.errors import ExportError
 from stn_tf.export.proof.comparison import Answers, Run, default_alone
+from stn_tf.export.proof.runtimes import Prepared
 from stn_tf.export.publish.manifest import ONNX_FILE, Manifest
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
@@ -30,6 +31,24 @@ def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
         exact = compile_file(core, folder / ONNX_FILE, **_FLOAT32)
         found["openvino/float32"] = default_alone(runner(exact))
     return found
+
+
+def prepare(folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
+    """Returns the same for timing."""
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": threads} if threads else {}
+    compiled = compile_file(core, folder / ONNX_FILE, **settings)
+    found = {"openvino": Prepared(runner(compiled), _where(compiled))}
+    if compiled.get_property(_PRECISION) != openvino.Type.f32:
+        exact = compile_file(core, folder / ONNX_FILE, **settings, **_FLOAT32)
+        found["openvino/float32"] = Prepared(runner(exact), _where(exact))
+    return found
+
+
+def _where(compiled: Any) -> str:
+    count = len(compiled.get_runtime_model().get_ops())
+    precision = compiled.get_property(_PRECISION).get_type_name()
+    return f"{', '.join(compiled.get_property('EXECUTION_DEVICES'))}: {count} nodes, {precision}"
 
 
 def compile_file(core: Any, path: Path, **settings: Any) -> Any:

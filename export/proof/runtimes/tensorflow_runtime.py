@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from stn_tf.export.proof.comparison import Answers
 from stn_tf.export.proof.expectations import DEFAULT, LOOKING
+from stn_tf.export.proof.runtimes import Prepared
 from stn_tf.export.publish.manifest import Manifest
 
 BYTES_SIGNATURE = "serving_bytes"
@@ -24,6 +25,23 @@ def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
             return answers(feeds, signature)
 
     return {"saved_model": exact}
+
+
+def prepare(folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
+    """Returns the default signature for timing; `threads` must be set before TensorFlow starts."""
+    if threads:
+        with contextlib.suppress(RuntimeError):  # It has started: `stn-tf benchmark` says so.
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+    loaded = load_saved_model(folder)
+    function = loaded.signatures[DEFAULT]
+
+    def run(feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert loaded.signatures  # It owns the variables.
+        values = function(**{name: tf.constant(value) for name, value in feeds.items()})
+        return {name: value.numpy() for name, value in values.items()}
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return {"saved_model": Prepared(run, devices[0].name.removeprefix("/device:"))}
 
 
 def load_saved_model(version_dir: Path) -> Any:
