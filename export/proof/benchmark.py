@@ -16,13 +16,12 @@ from stn_tf.export.onnx_passes.precision import to_float16, to_int8
 from stn_tf.export.proof import runtimes as proof_runtimes
 from stn_tf.export.proof.comparison import Run
 from stn_tf.export.proof.expectations import (
-    DEFAULT,
     EXPECTATIONS_FILE,
     Expectation,
     read_expectations,
 )
 from stn_tf.export.proof.runtimes import RUNTIMES, Prepared
-from stn_tf.export.publish.manifest import ONNX_FILE, Manifest, read_manifest
+from stn_tf.export.publish.manifest import DEFAULT, ONNX_FILE, Manifest, read_manifest
 from stn_tf.interface import ModelInterface
 
 BATCHES = (1, 32)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stn_tf.errors import ParityError
-from stn_tf.export.proof.expectations import DEFAULT, Case, Expectation
+from stn_tf.export.proof.expectations import Case, Expectation
 from stn_tf.export.proof.tolerances import OWN, tolerance
-from stn_tf.export.publish.manifest import LOOKS, ParityRow, Sampler
+from stn_tf.export.publish.manifest import DEFAULT, LOOKS, ParityRow, Sampler
 from stn_tf.interface import ModelInterface
 
 if TYPE_CHECKING:

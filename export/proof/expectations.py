@@ -11,13 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from stn_tf.errors import ModelError
+from stn_tf.export.publish.manifest import DEFAULT
 
 Feeds = Mapping[str, np.ndarray]
 
 EXPECTATIONS_FILE = "assets.extra/stn_tf_parity.npz"
-DEFAULT = "serving_default"
-# The signatures that are about the same inputs as the default one: its transformers.
-LOOKING = ("localize", "rectify")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from stn_tf.export.proof.comparison import (
     default_alone,
     in_float32,
 )
-from stn_tf.export.proof.expectations import DEFAULT, Case, Expectation
+from stn_tf.export.proof.expectations import Case, Expectation
 from stn_tf.export.proof.parity_sampler import compare_sampler
 from stn_tf.export.proof.runtimes import litert_runtime
 from stn_tf.export.proof.runtimes.onnx_runtime import ways_to_run
@@ -33,7 +33,13 @@ from stn_tf.export.proof.runtimes.tensorflow_runtime import (
     without_tensor_float_32,
 )
 from stn_tf.export.proof.truth import expect_case
-from stn_tf.export.publish.manifest import LITERT_FILE, ONNX_FILE, SAVED_MODEL_FILE, ParityRow
+from stn_tf.export.publish.manifest import (
+    DEFAULT,
+    LITERT_FILE,
+    ONNX_FILE,
+    SAVED_MODEL_FILE,
+    ParityRow,
+)
 from stn_tf.export.source.network import Network
 from stn_tf.export.tensorflow import saved_model_file
 

@@ -18,6 +18,9 @@ MANIFEST_FILE = "assets.extra/stn_tf.json"
 SAVED_MODEL_FILE = "saved_model.pb"
 ONNX_FILE = "model.onnx"
 LITERT_FILE = "model.tflite"
+DEFAULT, BYTES_SIGNATURE = "serving_default", "serving_bytes"
+# The signatures that are about the same inputs as the default one: its transformers.
+LOOKING = ("localize", "rectify")
 # What is told of each transformer.
 LOOKS: tuple[Meaning, ...] = ("theta", "corners", "crops")
 

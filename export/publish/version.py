@@ -29,16 +29,16 @@ from stn_tf.export.proof.accuracy import measure, require_accuracy
 from stn_tf.export.proof.comparison import require
 from stn_tf.export.proof.examples import REAL_IMAGES, checked, made_up, read_examples
 from stn_tf.export.proof.expectations import (
-    DEFAULT,
     EXPECTATIONS_FILE,
     Expectation,
     Feeds,
     write_expectations,
 )
 from stn_tf.export.proof.parity import encode, parity
-from stn_tf.export.proof.runtimes.tensorflow_runtime import BYTES_SIGNATURE
 from stn_tf.export.proof.truth import expect
 from stn_tf.export.publish.manifest import (
+    BYTES_SIGNATURE,
+    DEFAULT,
     LITERT_FILE,
     ONNX_FILE,
     Manifest,

@@ -1,6 +1,7 @@
 """A TensorFlow function as a network to be exported: of Python, or a signature of a SavedModel."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.errors import ExportError, ModelError
-from stn_tf.export.publish.manifest import MANIFEST_FILE, read_manifest
+from stn_tf.export.publish.manifest import (
+    DEFAULT,
+    LOOKING,
+    LOOKS,
+    MANIFEST_FILE,
+    Manifest,
+    Sampler,
+    read_manifest,
+)
 from stn_tf.export.source.declaration import Declaration
 from stn_tf.export.source.graph_facts import GraphFacts
 from stn_tf.export.source.heads import Own
@@ -17,9 +26,7 @@ from stn_tf.export.source.network import Feeds, Network, Tensors, single, single
 from stn_tf.export.source.task_choice import decide
 from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction, samplers_of
 from stn_tf.export.tensorflow.xla import without_xla
-from stn_tf.interface import ModelInterface
-
-DEFAULT = "serving_default"
+from stn_tf.interface import ModelInterface, OutputSpec
 
 
 def inspect_function(function: Any, declared: Declaration | None = None) -> Network:
@@ -80,10 +87,12 @@ def load_saved_network(
         )
     function = signatures.pop(signature)
     declared = declared or Declaration()
+    transformers = None
     if signature == DEFAULT and (Path(folder) / MANIFEST_FILE).is_file():
-        interface = read_manifest(Path(folder)).interface
-        if len(interface.inputs) == 1:  # It knows more than a SavedModel can say.
-            declared = declared.over(Declaration.of(interface))
+        manifest = read_manifest(Path(folder))
+        if len(manifest.interface.inputs) == 1:  # It knows more than a SavedModel can say.
+            declared = declared.over(Declaration.of(manifest.interface))
+        transformers = _transformers(manifest, signatures)
     notes = []
     if signatures.pop(DEFAULT, None) is not None:
         notes.append(
@@ -108,8 +117,43 @@ def load_saved_network(
         declared,
         owner=loaded,
         others=signatures,
+        transformers=transformers,
         notes=tuple(notes),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Transformers:
+    """The spatial transformers of a version that we wrote, as its signatures tell of them.
+
+    Attributes:
+        samplers: As in its manifest.
+        specs: Of theta, corners and crops of each, one after the other.
+        look: Inputs by name -> these outputs by name.
+    """
+
+    samplers: tuple[Sampler, ...]
+    specs: tuple[OutputSpec, ...]
+    look: Callable[[Tensors], dict[str, tf.Tensor]]
+
+
+def _transformers(
+    manifest: Manifest, signatures: dict[str, ConcreteFunction]
+) -> _Transformers | None:
+    """Takes the signatures that are about transformers from those that stay as they are."""
+    specs = tuple(spec for spec in manifest.interface.outputs if spec.meaning in LOOKS)
+    if not manifest.samplers or len(specs) != len(LOOKS) * len(manifest.samplers):
+        return None
+    functions = [signatures.pop(name) for name in LOOKING if name in signatures]
+
+    def look(values: Tensors) -> dict[str, tf.Tensor]:
+        said: dict[str, tf.Tensor] = {}
+        for function in functions:
+            kinds = function.structured_input_signature[1]
+            said |= function(**{n: tf.cast(values[n], spec.dtype) for n, spec in kinds.items()})
+        return {spec.name: single(said[spec.name]) for spec in specs}
+
+    return _Transformers(manifest.samplers, specs, look)
 
 
 def _network(
@@ -121,6 +165,7 @@ def _network(
     *,
     owner: Any,
     others: Mapping[str, ConcreteFunction] | None = None,
+    transformers: _Transformers | None = None,
     notes: tuple[str, ...] = (),
 ) -> Network:
     specs = named_specs(found, declared)
@@ -143,6 +188,7 @@ def _network(
             )
         fact = facts.activation(places.get(index, index))
         own.append(Own(names[index], tensor.dtype.name, tuple(tensor.shape), fact))
+    looks = () if transformers is None else transformers.specs
     head = decide(own, declared)
     inputs, told = describe(specs, declared, facts)
 
@@ -150,20 +196,24 @@ def _network(
         output = call(values)
         return [output[key] for key in order] if order else tf.nest.flatten(output)
 
+    def look(values: Tensors) -> dict[str, tf.Tensor]:
+        return {} if transformers is None else transformers.look(values)
+
     def answer(values: Tensors) -> dict[str, tf.Tensor]:
         said = flat([values[key] for key in specs])
         answers = {n: single(tf.identity(v)) for n, v in zip(head.own, said, strict=True)}
-        return answers | head.derive(answers)
+        return answers | head.derive(answers) | look(values)
 
     def live(feeds: Feeds) -> dict[str, np.ndarray]:
-        said = flat([tf.constant(feeds[key]) for key in specs])
-        return {n: single_array(v) for n, v in zip(head.own, said, strict=True)}
+        values = {key: tf.constant(feeds[key]) for key in specs}
+        said = dict(zip(head.own, flat(list(values.values())), strict=True)) | look(values)
+        return {n: single_array(v) for n, v in said.items()}
 
     return Network(
         name=name,
         interface=ModelInterface(
             inputs=inputs,
-            outputs=head.outputs(own),
+            outputs=(*head.outputs(own), *looks),
             task=head.task,
             class_names=head.class_names,
         ),
@@ -171,11 +221,18 @@ def _network(
         answer=answer,
         live=live,
         head=head,
+        samplers=() if transformers is None else transformers.samplers,
+        looks=_triples(looks),
         sampled=samplers_of(function),
         owner=owner,
         others=others or {},
         notes=(*notes, *filter(None, (*told, *head.notes))),
     )
+
+
+def _triples(specs: Sequence[OutputSpec]) -> tuple[tuple[str, str, str], ...]:
+    thetas, corners, crops = ([s.name for s in specs if s.meaning == kind] for kind in LOOKS)
+    return tuple(zip(thetas, corners, crops, strict=True))
 
 
 def re_name(name: str) -> str:

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from stn_tf.export.proof.comparison import Answers
-from stn_tf.export.proof.expectations import DEFAULT, LOOKING
 from stn_tf.export.proof.runtimes import Prepared
-from stn_tf.export.publish.manifest import LITERT_FILE, Manifest
+from stn_tf.export.publish.manifest import DEFAULT, LITERT_FILE, LOOKING, Manifest
 from stn_tf.quiet import standard_error_closed
 
 

@@ -12,9 +12,8 @@ import onnxruntime
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.export.proof.comparison import Answers, Run, default_alone
-from stn_tf.export.proof.expectations import DEFAULT
 from stn_tf.export.proof.runtimes import Prepared
-from stn_tf.export.publish.manifest import ONNX_FILE, Manifest
+from stn_tf.export.publish.manifest import DEFAULT, ONNX_FILE, Manifest
 from stn_tf.export.sampler_spec import is_ours
 from stn_tf.libraries import onnxruntime_library
 

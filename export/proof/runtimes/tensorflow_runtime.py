@@ -9,11 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from stn_tf.export.proof.comparison import Answers
-from stn_tf.export.proof.expectations import DEFAULT, LOOKING
 from stn_tf.export.proof.runtimes import Prepared
-from stn_tf.export.publish.manifest import Manifest
-
-BYTES_SIGNATURE = "serving_bytes"
+from stn_tf.export.publish.manifest import BYTES_SIGNATURE, DEFAULT, LOOKING, Manifest
 
 
 def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
