@@ -36,7 +36,7 @@ def finish(
     if options.form == "standard":
         model = sampler_form.standard(model)
     if options.target == "openvino":
-        openvino.keep_sums_apart(model)
+        openvino.keep_reductions_apart(model)
     check(model, samplers)
     if options.form == "custom":
         del model.functions[:]

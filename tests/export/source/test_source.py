@@ -200,6 +200,8 @@ def test_every_signature_keeps_its_outputs_apart(tmp_path):
 def test_an_exported_version_is_exported_again(declared, exported, images, tmp_path):
     result = export_model(exported.version_dir, tmp_path / "out", images=images, **declared)
     assert set(result.manifest.signatures) == set(exported.result.manifest.signatures)
+    assert result.manifest.samplers == exported.result.manifest.samplers
+    assert {"theta", "corners", "crops"} <= {row.output for row in result.manifest.parity}
     # Its fast operations are found by their annotation.
     file = onnx.load(result.version_dir / "model.onnx")
     (sampler,) = samplers_in(file)
