@@ -7,7 +7,6 @@ import keras
 import onnx
 import tensorflow as tf
 from onnx import helper
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import stn_tf
 from stn_tf.export import OnnxOptions, load_network
@@ -18,6 +17,7 @@ from stn_tf.export.onnx_passes.find import nodes
 from stn_tf.export.onnx_passes.opset import drop_unused_domains, set_ir_version
 from stn_tf.export.sampler_spec import is_sampler
 from stn_tf.export.source.network import Network
+from stn_tf.export.tensorflow.functions import freeze
 from stn_tf.layers import SpatialTransformer
 from stn_tf.paper import build_network
 
@@ -110,9 +110,7 @@ def files(network: Network) -> dict[str, onnx.ModelProto]:
             kept = [a for a in node.attribute if a.name != "align_corners"]
             del node.attribute[:]
             node.attribute.extend([*kept, helper.make_attribute("align_corners", 1)])
-    frozen = convert_variables_to_constants_v2(
-        function, lower_control_flow=False, aggressive_inlining=True
-    )
+    frozen = freeze(function)
     gathers = tf2onnx_repairs.convert(frozen, *names, {}, 18)
     name_dimensions(gathers)
     drop_unused_domains(gathers)

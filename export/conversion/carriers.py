@@ -3,11 +3,8 @@
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from stn_tf.export.tensorflow.sampler_nodes import (
-    ConcreteFunction,
-    SamplerFunction,
-    with_bodies,
-)
+from stn_tf.export.tensorflow.functions import ConcreteFunction
+from stn_tf.export.tensorflow.sampler_nodes import SamplerFunction, with_bodies
 
 # Survives freezing and graph optimisers, is never executed, and has an attribute for any text.
 # (Attributes on other nodes, names of functions and Identity nodes do not survive.)

@@ -17,7 +17,7 @@ from tensorflow.python.framework import tensor_util
 from stn_tf.errors import ExportError
 from stn_tf.export.conversion.sampler_handler import add_sampler, finish
 from stn_tf.export.sampler_spec import SamplerSpec
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 
 OPERATIONS = ("ImageProjectiveTransformV2", "ImageProjectiveTransformV3")
 _KERNELS = {"BILINEAR": "bilinear", "NEAREST": "nearest"}

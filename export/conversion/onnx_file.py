@@ -3,11 +3,9 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import onnx as onnx_format
-import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 import stn_tf
 from stn_tf.errors import ExportError
@@ -18,9 +16,8 @@ from stn_tf.export.onnx_passes import interface_metadata
 from stn_tf.export.onnx_passes.back_end import finish
 from stn_tf.export.onnx_passes.targets import OPSET, OnnxOptions
 from stn_tf.export.source.load import Source, load_network
+from stn_tf.export.tensorflow.functions import ConcreteFunction, freeze
 from stn_tf.export.tensorflow.sampler_nodes import samplers_of
-
-ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 
 def onnx(
@@ -104,11 +101,7 @@ def convert(
     handlers |= dict.fromkeys(image_transforms.OPERATIONS, counted(image_transforms.handler))
     try:
         opset = options.resolve((*samplers_of(function), *image_transforms.samplers_of(function)))
-        # Control flow stays as it is, and functions are inlined also where they are stateful: only
-        # values matter here.
-        frozen = convert_variables_to_constants_v2(
-            with_carriers(function), lower_control_flow=False, aggressive_inlining=True
-        )
+        frozen = freeze(with_carriers(function))
         model = tf2onnx_repairs.convert(
             frozen,
             input_names,

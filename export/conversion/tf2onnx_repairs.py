@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import onnx
 import tensorflow as tf
@@ -12,8 +12,7 @@ from stn_tf.export.conversion import tf2onnx_gaps
 from stn_tf.export.conversion.sampler_handler import restore_domain
 from stn_tf.export.onnx_passes.find import nodes
 from stn_tf.export.sampler_spec import DOMAIN
-
-ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 
 
 def convert(

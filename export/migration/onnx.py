@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
 
 import onnx as onnx_format
 import tensorflow as tf
@@ -13,8 +12,7 @@ from stn_tf.errors import ExportError
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.migration.files import Loaded
 from stn_tf.export.publish.manifest import ONNX_FILE
-
-ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 
 
 def write_onnx(model: Loaded, signature: str, folder: Path) -> onnx_format.ModelProto:

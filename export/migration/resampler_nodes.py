@@ -7,16 +7,15 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, node_def_pb2
 
 from stn_tf.errors import ExportError
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 from stn_tf.sampling import grid_sample, native_sampler, warp
 from stn_tf.sampling.grid_sample import IMPLEMENTS
-
-ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 RESAMPLERS = ("Addons>Resampler", "Resampler")
 SAMPLERS = (*RESAMPLERS, "StnTf>GridSample", "StnTf>Warp")

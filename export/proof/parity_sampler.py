@@ -14,7 +14,7 @@ from stn_tf.export.proof.runtimes.onnx_runtime import onnx_runtime
 from stn_tf.export.proof.runtimes.reference_evaluator import reference_evaluator
 from stn_tf.export.publish.manifest import ParityRow
 from stn_tf.export.sampler_spec import SamplerSpec, is_ours
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 from stn_tf.libraries import onnxruntime_library
 from stn_tf.sampling import grid_sample, native_sampler, warp
 

@@ -11,7 +11,7 @@ from stn_tf.export.proof.expectations import Case, Expectation, Feeds
 from stn_tf.export.proof.runtimes.tensorflow_runtime import without_tensor_float_32
 from stn_tf.export.proof.tolerances import tolerance
 from stn_tf.export.source.network import Network
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 from stn_tf.interface import ModelInterface
 
 # Two runtimes round differently by about this much, relative to values of 1.

@@ -24,7 +24,8 @@ from stn_tf.export.source.heads import Own
 from stn_tf.export.source.input_specs import describe, named_specs
 from stn_tf.export.source.network import Feeds, Network, Tensors, single, single_array
 from stn_tf.export.source.task_choice import decide
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction, samplers_of
+from stn_tf.export.tensorflow.functions import ConcreteFunction
+from stn_tf.export.tensorflow.sampler_nodes import samplers_of
 from stn_tf.export.tensorflow.xla import without_xla
 from stn_tf.interface import ModelInterface, OutputSpec
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import graph_pb2, node_def_pb2
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction, freeze
 
 # What hands numbers on as they are.
 _SAME = frozenset(
@@ -44,9 +43,7 @@ class GraphFacts:
     """
 
     def __init__(self, function: ConcreteFunction) -> None:
-        frozen = convert_variables_to_constants_v2(
-            function, lower_control_flow=False, aggressive_inlining=True
-        )
+        frozen = freeze(function)
         self._graph = frozen.graph
         graph_def: graph_pb2.GraphDef = frozen.graph.as_graph_def()
         self._nodes = {node.name: node for node in graph_def.node}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from stn_tf.export.publish.manifest import LOOKS, Sampler
 from stn_tf.export.sampler_spec import SamplerSpec
 from stn_tf.export.source.heads import Head
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 from stn_tf.export.tensorflow.xla import without_xla
 from stn_tf.interface import Meaning, ModelInterface
 

@@ -13,13 +13,11 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2
-from tensorflow.python.eager import context
 
 from stn_tf.export.sampler_spec import SamplerSpec
+from stn_tf.export.tensorflow.functions import ConcreteFunction, with_graph
 from stn_tf.sampling.grid_sample import IMPLEMENTS as GRID_SAMPLE
 from stn_tf.sampling.warp import IMPLEMENTS as WARP
-
-ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,53 +95,10 @@ def with_bodies(function: ConcreteFunction, new_body: NewBody) -> ConcreteFuncti
     return with_graph(function, _replaced(function.graph.as_graph_def(), new_body))
 
 
-def with_graph(function: ConcreteFunction, graph_def: graph_pb2.GraphDef) -> ConcreteFunction:
-    """Returns the same concrete function with another graph of the same inputs and outputs.
-
-    Functions in the graph's library that differ from the old ones must have new names.
-    """
-    graph = function.graph
-    # Importing a graph adds its functions to the graph only; they are called, and saved, from here.
-    for definition in graph_def.library.function:
-        if not context.context().has_function(definition.signature.name):
-            context.context().add_function_def(definition)
-    outputs = [tensor.name for tensor in graph.outputs]
-    captured = {id(inner): outer for outer, inner in graph.captures}
-    arguments = [tensor for tensor in graph.inputs if id(tensor) not in captured]
-
-    def body(*values: tf.Tensor) -> list[tf.Tensor]:
-        here = tf.compat.v1.get_default_graph()
-        for variable in graph.variables:
-            here.watch_variable(variable)
-        feeds = {tensor.name: value for tensor, value in zip(arguments, values, strict=True)}
-        for outer, inner in graph.captures:
-            feeds[inner.name] = here.capture(outer)
-        values = tf.graph_util.import_graph_def(
-            graph_def, input_map=feeds, return_elements=outputs, name=""
-        )
-        for value, tensor in zip(values, graph.outputs, strict=True):
-            value.set_shape(tensor.shape)
-        return [tf.identity(value) for value in values]
-
-    specs = [tf.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in arguments]
-    return tf.function(body, input_signature=specs, autograph=False).get_concrete_function()
-
-
 def _replaced(graph_def: graph_pb2.GraphDef, new_body: NewBody) -> graph_pb2.GraphDef:
-    renamed: dict[str, str] = {}
     for sampler in list(samplers_in(graph_def.library)):
         body = new_body(sampler)
-        if body is None:
-            continue
-        # A name of its own: TensorFlow keeps one function of a name for the whole process.
-        old = sampler.function.signature.name
-        renamed[old] = f"stn_tf_{len(renamed)}_{body.signature.name}_{old}"
-        body.signature.name = renamed[old]
-        sampler.function.CopyFrom(body)
-    bodies = [function.node_def for function in graph_def.library.function]
-    for node in (node for nodes in (graph_def.node, *bodies) for node in nodes):
-        for value in node.attr.values():
-            for callee in (value.func, *value.list.func):
-                if callee.name in renamed:
-                    callee.name = renamed[callee.name]
+        if body is not None:
+            body.signature.name = sampler.function.signature.name
+            sampler.function.CopyFrom(body)
     return graph_def

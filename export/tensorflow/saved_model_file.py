@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2
@@ -11,11 +11,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from stn_tf.errors import ExportError
 from stn_tf.export.source.load import Source, load_network
 from stn_tf.export.source.network import Network
+from stn_tf.export.tensorflow.functions import ConcreteFunction
 from stn_tf.export.tensorflow.image_decoding import decode_images
 from stn_tf.export.tensorflow.stock_samplers import with_stock_samplers
 from stn_tf.export.tensorflow.xla import without_xla
-
-ConcreteFunction: TypeAlias = tf.types.experimental.ConcreteFunction
 
 # Operations of TensorFlow that call back into the Python that defined them.
 _PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})

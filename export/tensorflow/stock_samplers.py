@@ -7,7 +7,8 @@ benchmarks/stock_samplers.py.
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2
 
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction, SamplerFunction, with_bodies
+from stn_tf.export.tensorflow.functions import ConcreteFunction
+from stn_tf.export.tensorflow.sampler_nodes import SamplerFunction, with_bodies
 
 # ImageProjectiveTransform computes every channel's weights anew: with more channels the gathers
 # are about as fast (8) or faster (16).

@@ -8,7 +8,7 @@ operation of its own.
 import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 
-from stn_tf.export.tensorflow.sampler_nodes import ConcreteFunction, with_graph
+from stn_tf.export.tensorflow.functions import ConcreteFunction, with_graph
 
 _FLAG = "_XlaMustCompile"
 
@@ -20,24 +20,12 @@ def without_xla(function: ConcreteFunction) -> ConcreteFunction:
     nodes = [*graph_def.node, *(n for f in graph_def.library.function for n in f.node_def)]
     if not compiled and not any(node.attr[_FLAG].b for node in nodes if _FLAG in node.attr):
         return function
-    renamed = {}
     for definition in graph_def.library.function:
-        # A name of its own: TensorFlow keeps one function of a name for the whole process.
-        name = definition.signature.name
-        renamed[name] = f"{name}_without_xla"
-        definition.signature.name = renamed[name]
         definition.attr.pop(_FLAG, None)
         if any(definition is one for one in compiled):
             _use_depthwise(definition)
     for node in nodes:
         node.attr.pop(_FLAG, None)
-        for value in node.attr.values():
-            for callee in (value.func, *value.list.func):
-                if callee.name in renamed:
-                    callee.name = renamed[callee.name]
-    for gradient in graph_def.library.gradient:
-        gradient.function_name = renamed.get(gradient.function_name, gradient.function_name)
-        gradient.gradient_func = renamed.get(gradient.gradient_func, gradient.gradient_func)
     return with_graph(function, graph_def)
 
 
