@@ -29,7 +29,7 @@ from stn_tf.export.tensorflow.xla import without_xla
 from stn_tf.geometry import corners_pixels
 from stn_tf.geometry.families import is_ours
 from stn_tf.interface import InputSpec, ModelInterface, OutputSpec
-from stn_tf.layers import Transformation, record_transformations
+from stn_tf.layers import Transformation, record_transformations, spatial_transformers
 from stn_tf.sampling import native_sampler
 
 # Nearer than this to halfway between two pixels, in pixels, `nearest` may take either.
@@ -101,7 +101,7 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
             output = model(pack([tf.constant(feeds[name]) for name in specs]), training=False)
         flat, _ = _outputs(model, output)
         said = {n: single_array(v) for n, v in zip(head.own, flat, strict=True)}
-        for triple, record in zip(looks, records, strict=True):
+        for triple, record in zip(looks, _outside_loops(records, traced), strict=True):
             said |= {n: single_array(v) for n, v in zip(triple, _look(record), strict=True)}
         return said
 
@@ -112,7 +112,7 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
     def ties(feeds: Feeds) -> np.ndarray:
         with _in_float32(halves), record_transformations() as records:
             model(pack([tf.constant(feeds[name]) for name in specs]), training=False)
-        return np.any([_tied(record) for record in records], axis=0)
+        return np.any([_tied(record) for record in _outside_loops(records, traced)], axis=0)
 
     return Network(
         name=model.name,
@@ -128,8 +128,25 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
         sampled=samplers_of(function),
         ties=ties if any(sampler.kernel == "nearest" for sampler in samplers) else None,
         half=as_given if halves else None,
-        notes=tuple(filter(None, (*notes, *head.notes))),
+        notes=tuple(filter(None, (*notes, *head.notes, *_hidden(model, traced)))),
     )
+
+
+def _outside_loops(
+    records: list[Transformation], traced: list[Transformation]
+) -> list[Transformation]:
+    """The records of a call without a graph that are records of one in a graph too."""
+    return [record for record in records if any(record.layer is one.layer for one in traced)]
+
+
+def _hidden(model: keras.Model, traced: list[Transformation]) -> list[str]:
+    """Lines about transformers of which nothing is told."""
+    shown = {id(record.layer) for record in traced}
+    return [
+        f"What `{layer.name}` does is no output: it is called in a loop or a branch, or not at all."
+        for layer in spatial_transformers(model)
+        if id(layer) not in shown
+    ]
 
 
 def _call(model: keras.Model, inputs: Any) -> tuple[Any, list[Transformation]]:
