@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx as onnx_format
+import tensorflow as tf
 
 import stn_tf
 from stn_tf.errors import ExportError
@@ -102,6 +103,7 @@ def convert(
     try:
         opset = options.resolve((*samplers_of(function), *image_transforms.samplers_of(function)))
         frozen = freeze(with_carriers(function))
+        _refuse_tables(frozen)
         model = tf2onnx_repairs.convert(
             frozen,
             input_names,
@@ -115,6 +117,19 @@ def convert(
     except Exception as error:  # TensorFlow and tf2onnx raise whatever their handlers do.
         raise ExportError(f"The model cannot be converted to ONNX: {_one_line(error)}") from error
     return finish(model, options, opset, len(samplers))
+
+
+def _refuse_tables(frozen: ConcreteFunction) -> None:
+    """Raises ExportError for lookup tables, which are no constants and stay inputs."""
+    handles = {tensor.op.name for tensor in frozen.inputs if tensor.dtype == tf.resource}
+    users = [op for op in frozen.graph.get_operations() if "LookupTable" in op.type]
+    if handles or users:
+        kinds = ", ".join(sorted({op.type for op in users})) or "a resource"
+        raise ExportError(
+            f"The model cannot be converted to ONNX: it looks values up in a table ({kinds}), for "
+            "which the converter knows no operation. Export with --format saved_model, or look "
+            "them up before the model."
+        )
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stn_tf.errors import ParityError
-from stn_tf.export.proof.expectations import Case, Expectation
+from stn_tf.export.proof.expectations import Case, Expectation, as_bytes
 from stn_tf.export.proof.tolerances import OWN, tolerance
 from stn_tf.export.publish.manifest import DEFAULT, LOOKS, ParityRow, Sampler
 from stn_tf.interface import ModelInterface
@@ -118,7 +118,8 @@ def compare(
         elif part.dtype.kind in "fiub":
             difference = largest_difference(value[chosen] if each else value, part)
         else:  # Text.
-            same = np.array_equal(value[chosen] if each else value, part)
+            said = value[chosen] if each else value
+            same = np.array_equal(as_bytes(said), as_bytes(part))
             difference = 0.0 if same else float("inf")
         allowed = tolerance(
             interface,

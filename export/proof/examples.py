@@ -99,7 +99,8 @@ def made_up_tensors(specs: Mapping[str, tf.TensorSpec], count: int) -> dict[str,
 def _made_up(spec: InputSpec, count: int, rng: np.random.Generator) -> np.ndarray:
     if spec.dtype == "string":
         raise ExportError(
-            f"The input `{spec.name}` must have numbers, but it holds text. Give examples of it."
+            f"The input `{spec.name}` holds text, of which nobody can make up examples. Give some: "
+            "arrays for all inputs by name, with `images` or, in an .npz file, with --images."
         )
     kind = numpy_dtype(spec.dtype)
     if not spec.shape:

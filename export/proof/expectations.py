@@ -67,14 +67,20 @@ def write_expectations(path: Path, expectations: Sequence[Expectation]) -> None:
             ("feed", expectation.case.feeds),
             ("answer", expectation.answers),
         ):
-            # Text needs pickling, which nobody should have to trust.
-            arrays |= {
-                f"{index}/{kind}/{name}": value
-                for name, value in values.items()
-                if value.dtype != object
-            }
+            arrays |= {f"{index}/{kind}/{name}": _plain(v) for name, v in values.items()}
     path.parent.mkdir(exist_ok=True)
     np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+def as_bytes(values: np.ndarray) -> np.ndarray:
+    """Returns text, which runtimes give as `str` or as bytes, as an array of bytes objects."""
+    encoded = [v.encode() if isinstance(v, str) else bytes(v) for v in values.ravel().tolist()]
+    return np.array(encoded, object).reshape(values.shape)
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Text without objects, which need pickling: nobody should have to trust that."""
+    return as_bytes(values).astype(np.bytes_) if values.dtype.kind in "OU" else values
 
 
 def read_expectations(path: Path) -> list[Expectation]:
@@ -88,7 +94,10 @@ def read_expectations(path: Path) -> list[Expectation]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for key in arrays.files:
                 index, kind, name = (*key.split("/", 2), "")[:3]
-                found.setdefault(index, {}).setdefault(kind, {})[name] = arrays[key]
+                values = arrays[key]
+                if values.dtype.kind == "S":
+                    values = values.astype(object)
+                found.setdefault(index, {}).setdefault(kind, {})[name] = values
         return [
             Expectation(
                 Case(

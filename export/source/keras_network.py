@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.trackable.resource import TrackableResource
 
 from stn_tf.errors import ExportError
 from stn_tf.export.publish.manifest import LOOKS, Sampler
@@ -126,6 +127,7 @@ def inspect(model: keras.Model, declared: Declaration | None = None) -> Network:
         samplers=samplers,
         looks=looks,
         sampled=samplers_of(function),
+        owner=_tables(model),
         ties=ties if any(sampler.kernel == "nearest" for sampler in samplers) else None,
         half=as_given if halves else None,
         notes=tuple(filter(None, (*notes, *head.notes, *_hidden(model, traced)))),
@@ -137,6 +139,16 @@ def _outside_loops(
 ) -> list[Transformation]:
     """The records of a call without a graph that are records of one in a graph too."""
     return [record for record in records if any(record.layer is one.layer for one in traced)]
+
+
+def _tables(model: keras.Model) -> list[TrackableResource]:
+    """The lookup tables of its layers, which are no variables."""
+    return [
+        value
+        for layer in model._flatten_layers()
+        for value in vars(layer).values()
+        if isinstance(value, TrackableResource)
+    ]
 
 
 def _hidden(model: keras.Model, traced: list[Transformation]) -> list[str]:
