@@ -18,6 +18,7 @@ from stn_tf.export.publish.manifest import (
     Sampler,
     read_manifest,
 )
+from stn_tf.export.source import tensorflow_1
 from stn_tf.export.source.declaration import Declaration
 from stn_tf.export.source.graph_facts import GraphFacts
 from stn_tf.export.source.heads import Own
@@ -81,6 +82,10 @@ def load_saved_network(
         )
         raise ModelError(f"`{folder}` is no SavedModel that loads: {reason}. {hint}.") from error
     signatures = dict(loaded.signatures)
+    notes = []
+    if tensorflow_1.has_references(signatures):
+        signatures = tensorflow_1.with_constants(Path(folder))
+        notes.append(tensorflow_1.NOTE)
     if signature not in signatures:
         raise ExportError(
             f"`signature` must be one of {', '.join(sorted(signatures)) or 'none (it has none)'}, "
@@ -94,7 +99,6 @@ def load_saved_network(
         if len(manifest.interface.inputs) == 1:  # It knows more than a SavedModel can say.
             declared = declared.over(Declaration.of(manifest.interface))
         transformers = _transformers(manifest, signatures)
-    notes = []
     if signatures.pop(DEFAULT, None) is not None:
         notes.append(
             f"The signature {signature} becomes {DEFAULT}; the SavedModel's own {DEFAULT} is left "
