@@ -8,13 +8,13 @@ from typing import Any
 import onnx as onnx_format
 import tensorflow as tf
 
-import stn_tf
 from stn_tf.errors import ExportError
 from stn_tf.export.conversion import image_transforms, tf2onnx_repairs
 from stn_tf.export.conversion.carriers import CARRIER, with_carriers
 from stn_tf.export.conversion.sampler_handler import sampler_handler
 from stn_tf.export.onnx_passes import interface_metadata
 from stn_tf.export.onnx_passes.back_end import finish
+from stn_tf.export.onnx_passes.file import sign
 from stn_tf.export.onnx_passes.targets import OPSET, OnnxOptions
 from stn_tf.export.source.load import Source, load_network
 from stn_tf.export.tensorflow.functions import ConcreteFunction, freeze
@@ -53,7 +53,7 @@ def onnx(
     options = options or OnnxOptions()
     function = network.function(network.outputs)
     converted = convert(function, list(network.inputs), network.outputs, options)
-    converted.producer_name, converted.producer_version = "stn-tf", stn_tf.__version__
+    sign(converted)
     onnx_format.helper.set_model_props(
         converted,
         {

@@ -17,7 +17,7 @@ from onnx import TensorProto
 from stn_tf.errors import ExportError, ModelError
 from stn_tf.export.fleet.serving_config import batch_sizes
 from stn_tf.export.fleet.text_proto import Name, Value, text_proto, write_text
-from stn_tf.export.inspection.onnx import read
+from stn_tf.export.onnx_passes.file import read_onnx
 from stn_tf.export.publish.manifest import MANIFEST_FILE, ONNX_FILE, read_manifest
 from stn_tf.export.publish.version_directory import new_version
 
@@ -91,7 +91,7 @@ def write_model_repository(
             f"`name` must be of letters, digits, '_', '.' and '-', but it is {name!r}. "
             "Give another."
         )
-    model = read(version_dir / ONNX_FILE)
+    model = read_onnx(version_dir / ONNX_FILE)
     has_manifest = (version_dir / MANIFEST_FILE).exists()
     manifest = read_manifest(version_dir) if has_manifest else None
     interface = manifest.interface if manifest else None

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
-from stn_tf.errors import ModelError
 from stn_tf.export.inspection import onnx_shapes
 from stn_tf.export.inspection.result import (
     FileInspection,
@@ -17,12 +15,13 @@ from stn_tf.export.inspection.result import (
     Signature,
     Tensor,
 )
+from stn_tf.export.onnx_passes.file import read_onnx
 from stn_tf.export.onnx_passes.find import nodes as all_nodes
+from stn_tf.export.onnx_passes.targets import TARGETS
 from stn_tf.export.sampler_spec import DOMAIN, GRID_SAMPLE, SamplerSpec, is_ours
 
 _STANDARD_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _RESAMPLERS = ("Addons>Resampler", "Resampler")
-_NEAREST_IN_TENSORRT = 20
 # One sampler of gathers has one for each of the four pixels around a point.
 GATHERS = 4
 
@@ -33,7 +32,7 @@ def inspect_onnx(path: Path) -> FileInspection:
     Raises:
         ModelError: If it is not an ONNX file, or only part of one.
     """
-    model = read(path)
+    model = read_onnx(path)
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     functions = {(function.domain, function.name) for function in model.functions}
     flat = onnx_shapes.flat(model)
@@ -66,23 +65,6 @@ def inspect_onnx(path: Path) -> FileInspection:
         provenance=provenance,
         warnings=tuple(_warnings(nodes, shapes, opsets, functions)),
     )
-
-
-def read(path: Path) -> onnx.ModelProto:
-    """Reads an ONNX file; weights that are stored outside it are not read."""
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except OSError as error:
-        raise ModelError(f"`{path}` cannot be read: {error.strerror}. Name another file.") from None
-    except DecodeError:
-        model = onnx.ModelProto()
-    # Not every other file is refused by the reader of protocol buffers.
-    if not model.graph.output or not model.opset_import:
-        raise ModelError(
-            f"`{path}` must be an ONNX file, but it is not one, or only part of one. "
-            "Export the model again, or copy the file again."
-        )
-    return model
 
 
 def _tensor(value: onnx.ValueInfoProto) -> Tensor:
@@ -128,7 +110,7 @@ def _warnings(
     grid_samples = [n for n in nodes if (n.domain, n.op_type) == ("", GRID_SAMPLE)]
     ours = [node for node in nodes if is_ours(node)]
     bodies = [node for node in ours if (node.domain, node.op_type) in functions]
-    if opset >= _NEAREST_IN_TENSORRT and (grid_samples or bodies):
+    if opset > TARGETS["tensorrt"].newest and (grid_samples or bodies):
         found["tensorrt_nearest"] = (
             f"TensorRT reads GridSample of opset {opset} as nearest-neighbour without a word. "
             "For it, export with opset 18."

@@ -15,11 +15,11 @@ import stn_tf.native  # noqa: F401  Registers the operations of stn-tf, where th
 from stn_tf.errors import ModelError
 from stn_tf.export.inspection.graph import FlatGraph
 from stn_tf.export.inspection.result import FileInspection, Notice, Signature, Tensor
+from stn_tf.export.tensorflow import stock
 
 SAVED_MODEL_FILE = "saved_model.pb"
 # How TensorFlow names the start of a SavedModel among its signatures.
 _INIT = "__saved_model_init_op"
-_PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 _RESAMPLERS = ("Addons>Resampler", "Resampler")
 # One sampler of gathers has one for each of the four pixels around a point.
 _GATHERS = 4
@@ -194,18 +194,12 @@ def _warnings(meta_graph: meta_graph_pb2.MetaGraphDef, counts: Counter[str]) -> 
     nodes = [*graph_def.node, *(n for f in graph_def.library.function for n in f.node_def)]
     every = {node.op for node in nodes} - functions
     found = _common_warnings(every, counts)
-    # `tf.raw_ops` lists what is in the wheel, not what was loaded into this process.
-    foreign = sorted(op for op in every if not hasattr(tf.raw_ops, op) or op in _PYTHON_OPS)
+    foreign = stock.foreign(every)
     if foreign:
         text = f"Stock TensorFlow Serving does not have {', '.join(foreign)} and does not load the "
         text += "model. Export it with stn-tf, or replace the layer by standard operations."
         found.append(Notice(code="custom_operations", text=text))
-    compiled = [
-        function.signature.name
-        for function in graph_def.library.function
-        for attributes in (function.attr, *(node.attr for node in function.node_def))
-        if "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
-    ]
+    compiled = list(stock.compiled(graph_def.library))
     if compiled:
         text = f"{compiled[0]} has jit_compile=True, but TensorFlow Serving has XLA off unless it "
         text += "is started with it, and the first request fails. Export without jit_compile."

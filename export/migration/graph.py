@@ -11,8 +11,7 @@ from tensorflow.python.framework import op_def_registry
 
 from stn_tf.errors import ExportError
 from stn_tf.export.migration.resampler_nodes import SAMPLERS, Sampler, definitions, sampler_of
-
-_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+from stn_tf.export.tensorflow.stock import PYTHON_OPERATIONS
 
 
 @dataclasses.dataclass
@@ -43,7 +42,7 @@ def refuse_foreign(meta_graph: meta_graph_pb2.MetaGraphDef) -> None:
     for scope, nodes in scopes(meta_graph):
         for node in nodes:
             place = f"`{node.name}`" + (f" in the function {scope}" if scope else "")
-            if node.op in _PYTHON:
+            if node.op in PYTHON_OPERATIONS:
                 raise ExportError(
                     f"The model calls Python ({node.op}, {place}), which no file holds. Write "
                     "that part in TensorFlow operations and save the model again."

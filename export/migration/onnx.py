@@ -7,10 +7,10 @@ import onnx as onnx_format
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
-import stn_tf
 from stn_tf.errors import ExportError
 from stn_tf.export.conversion.onnx_file import convert
 from stn_tf.export.migration.files import Loaded
+from stn_tf.export.onnx_passes.file import sign
 from stn_tf.export.publish.manifest import ONNX_FILE
 from stn_tf.export.tensorflow.functions import ConcreteFunction
 
@@ -38,7 +38,7 @@ def write_onnx(model: Loaded, signature: str, folder: Path) -> onnx_format.Model
         converted = convert(concrete, list(inputs), outputs)
     except ExportError as error:
         raise ExportError(f"{error} Or leave the ONNX file out with --no-onnx.") from error
-    converted.producer_name, converted.producer_version = "stn-tf", stn_tf.__version__
+    sign(converted)
     (folder / ONNX_FILE).write_bytes(converted.SerializeToString())
     return converted
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import tensorflow as tf
 from PIL import Image
 
 from stn_tf.data.image_file import read_for
+from stn_tf.export.onnx_passes.file import read_onnx
 from stn_tf.export.onnx_passes.targets import OnnxOptions
 from stn_tf.export.proof.comparison import (
     Answers,
@@ -82,7 +82,7 @@ def parity(
         encoded = from_bytes(loaded)
     path = version_dir / ONNX_FILE
     if path.is_file():
-        runtimes = ways_to_run(onnx.load(path, load_external_data=False), path)
+        runtimes = ways_to_run(read_onnx(path), path)
         files |= {name: default_alone(run) for name, run in runtimes.items()}
     if (version_dir / LITERT_FILE).is_file():
         files["litert"] = litert_runtime.answers(version_dir / LITERT_FILE, looks=looks)

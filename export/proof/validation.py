@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stn_tf.errors import ExportError
+from stn_tf.export.onnx_passes.file import read_onnx
 from stn_tf.export.proof import runtimes as proof_runtimes
 from stn_tf.export.proof.comparison import Answers, Judge, compare_files, default_alone
 from stn_tf.export.proof.expectations import EXPECTATIONS_FILE, read_expectations
@@ -13,7 +14,6 @@ from stn_tf.export.proof.runtimes.onnx_runtime import (
     Placement,
     create_session,
     placement_of,
-    read_file,
     runner,
 )
 from stn_tf.export.publish.manifest import ONNX_FILE, Manifest, ParityRow, hashes, read_manifest
@@ -72,7 +72,7 @@ def validate(
     placement = None
     if "onnxruntime" in chosen:
         session = create_session(folder / ONNX_FILE, provider=provider)
-        placement = placement_of(session, read_file(folder / ONNX_FILE))
+        placement = placement_of(session, read_onnx(folder / ONNX_FILE))
         if provider != "cpu":
             files[f"onnx_runtime/{provider}"] = default_alone(runner(session))
     rows = compare_files(files, expectations, _judge(manifest))

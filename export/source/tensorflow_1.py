@@ -35,7 +35,7 @@ def with_constants(folder: Path) -> dict[str, ConcreteFunction]:
         tables = [op.name for op in graph.get_operations() if op.type.startswith("HashTable")]
         if tables:
             raise ExportError(
-                f"The SavedModel, of TensorFlow 1, looks values up in a table (`{tables[0]}`), which "
+                f"The SavedModel, of TensorFlow 1, looks values up in a table (`{tables[0]}`). It "
                 "cannot be brought along. Look them up before the model, and save it again."
             )
         signatures = {

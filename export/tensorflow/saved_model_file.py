@@ -1,23 +1,19 @@
 """The SavedModel of a network: stock operations only, ready for TensorFlow Serving."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.framework import attr_value_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
 from stn_tf.errors import ExportError
 from stn_tf.export.source.load import Source, load_network
 from stn_tf.export.source.network import Network
+from stn_tf.export.tensorflow import stock
 from stn_tf.export.tensorflow.functions import ConcreteFunction
 from stn_tf.export.tensorflow.image_decoding import decode_images
 from stn_tf.export.tensorflow.stock_samplers import with_stock_samplers
 from stn_tf.export.tensorflow.xla import without_xla
-
-# Operations of TensorFlow that call back into the Python that defined them.
-_PYTHON_OPS = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 
 def saved_model(
@@ -115,31 +111,17 @@ def _named(function: ConcreteFunction, names: tuple[str, ...]) -> ConcreteFuncti
 
 
 def check_stock(path: Path) -> None:
-    """Raises ExportError if a SavedModel needs more than stock TensorFlow Serving has.
-
-    It links its operations statically, has no Python, and starts with XLA off.
-    """
+    """Raises ExportError if a SavedModel needs more than stock TensorFlow Serving has."""
     proto = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     for meta_graph in proto.meta_graphs:
-        # `tf.raw_ops` lists what is in the wheel, not what was loaded into this process.
-        foreign = [
-            op.name
-            for op in meta_graph.meta_info_def.stripped_op_list.op
-            if not hasattr(tf.raw_ops, op.name) or op.name in _PYTHON_OPS
-        ]
+        foreign = stock.foreign(op.name for op in meta_graph.meta_info_def.stripped_op_list.op)
         if foreign:
             raise ExportError(
                 "The model uses operations that TensorFlow Serving does not have: "
-                f"{', '.join(sorted(foreign))}. Write them in standard TensorFlow operations."
+                f"{', '.join(foreign)}. Write them in standard TensorFlow operations."
             )
-        for function in meta_graph.graph_def.library.function:
-            attributes = [function.attr, *(node.attr for node in function.node_def)]
-            if any(_must_compile(attribute) for attribute in attributes):
-                raise ExportError(
-                    f"The model uses `jit_compile=True` in {function.signature.name}, but "
-                    "TensorFlow Serving has XLA off, and the first request would fail. Remove it."
-                )
-
-
-def _must_compile(attributes: Mapping[str, attr_value_pb2.AttrValue]) -> bool:
-    return "_XlaMustCompile" in attributes and attributes["_XlaMustCompile"].b
+        for name in stock.compiled(meta_graph.graph_def.library):
+            raise ExportError(
+                f"The model uses `jit_compile=True` in {name}, but TensorFlow Serving has XLA off, "
+                "and the first request would fail. Remove it."
+            )

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from stn_tf.errors import ExportError, ModelError
+from stn_tf.errors import ExportError
+from stn_tf.export.onnx_passes.file import read_onnx
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.export.proof.comparison import Answers, Run, default_alone
 from stn_tf.export.proof.runtimes import Prepared
@@ -39,13 +40,13 @@ class Placement:
 def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
     """Returns the ONNX file: as it is, without optimisations, with our library."""
     path = folder / ONNX_FILE
-    return {name: default_alone(run) for name, run in ways_to_run(read_file(path), path).items()}
+    return {name: default_alone(run) for name, run in ways_to_run(read_onnx(path), path).items()}
 
 
 def prepare(folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
     """Returns the file for timing: without and with our library, where it has our operations."""
     path = folder / ONNX_FILE
-    model = read_file(path)
+    model = read_onnx(path)
     ours = any(map(is_ours, samplers_in(model))) and onnxruntime_library() is not None
     names = list(manifest.signatures[DEFAULT]) if DEFAULT in manifest.signatures else None
     found = {}
@@ -65,19 +66,6 @@ def _where(session: onnxruntime.InferenceSession, model: onnx.ModelProto) -> str
         for provider, nodes in placement.nodes.items()
     )
     return ", ".join(told)
-
-
-def read_file(path: Path) -> onnx.ModelProto:
-    """Reads an ONNX file, without weights that are outside it.
-
-    Raises:
-        ModelError: If it is none.
-    """
-    try:
-        return onnx.load(path, load_external_data=False)
-    except Exception as error:  # Protobuf raises kinds of its own.
-        reason = " ".join(str(error).split())
-        raise ModelError(f"`{path}` is no ONNX file that loads: {reason}. Export again.") from error
 
 
 def create_session(
