@@ -11,7 +11,7 @@ from stn_tf import native
 from stn_tf.export.migration.resampler_nodes import RESAMPLERS, Sampler, traced
 from stn_tf.export.proof.comparison import Run
 from stn_tf.export.proof.examples import BATCHES
-from stn_tf.export.proof.expectations import Feeds
+from stn_tf.export.proof.expectations import Case, Expectation, Feeds
 from stn_tf.export.proof.runtimes.tensorflow_runtime import without_tensor_float_32
 from stn_tf.export.publish.manifest import ParityRow
 
@@ -28,6 +28,11 @@ _OPEN = 32
 
 def _tolerance(samplers: Iterable[Sampler]) -> float:
     return max((_TOLERANCE.get(sampler.dtype, _FINE) for sampler in samplers), default=_FINE)
+
+
+def tolerance_of(samplers: Iterable[Sampler]) -> float:
+    """Returns what files may differ by in other runtimes, relative to the largest number."""
+    return max(_tolerance(samplers), _OTHER_ROUNDING)
 
 
 def refusal(inputs: Specs) -> str | None:
@@ -98,6 +103,24 @@ def compare_models(
                         if value.ndim and found.shape == value.shape:
                             value, found = value[steady], found[steady]
                     yield _row(prefix + output, case, name, value, found, limit)
+
+
+def expectations(original: Run, inputs: Specs, samplers: Iterable[Sampler]) -> list[Expectation]:
+    """Returns what the model as it was says, for `stn-tf validate`: where it says numbers."""
+    limit = tolerance_of(samplers)
+    found = []
+    with without_tensor_float_32():
+        for case, feeds in _cases(inputs):
+            said, moved = original(feeds), original(_moved(feeds))
+            count = max((len(v) for v in feeds.values() if v.ndim), default=1)
+            steady = np.ones(count, bool)
+            for name, value in said.items():
+                if value.ndim and len(value) == count:
+                    steady &= _steady(value, moved[name], limit)
+            numbers = all(np.isfinite(v).all() for v in said.values() if v.dtype.kind == "f")
+            if numbers and steady.any():
+                found.append(Expectation(Case(case, feeds), dict(said), steady))
+    return found
 
 
 def _row(

@@ -4,7 +4,8 @@ import dataclasses
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,23 @@ from stn_tf.export.migration.gradients import drop_gradients
 from stn_tf.export.migration.graph import refuse_foreign, replace_samplers, scopes
 from stn_tf.export.migration.onnx import write_onnx
 from stn_tf.export.migration.resampler_nodes import Sampler
+from stn_tf.export.onnx_passes.file import read_onnx
+from stn_tf.export.onnx_passes.find import opset_of
 from stn_tf.export.proof.comparison import Run, require
+from stn_tf.export.proof.expectations import EXPECTATIONS_FILE, Expectation, write_expectations
 from stn_tf.export.proof.runtimes.onnx_runtime import ways_to_run
-from stn_tf.export.publish.manifest import ONNX_FILE, ParityRow
-from stn_tf.export.publish.version import OnParity
+from stn_tf.export.publish.manifest import (
+    DEFAULT,
+    ONNX_FILE,
+    Manifest,
+    OnnxInfo,
+    ParityRow,
+    hashes,
+    write_manifest,
+)
+from stn_tf.export.publish.version import OnParity, versions
 from stn_tf.export.publish.version_directory import new_version
+from stn_tf.export.source.function_network import load_saved_network
 from stn_tf.export.tensorflow.saved_model_file import check_stock
 
 REPORT_FILE = "assets.extra/stn_tf_migration.json"
@@ -137,10 +150,13 @@ def migrate(
             if on_parity is not None:
                 on_parity(rows)
             require(rows)
+            expected = parity.expectations(old.answers(signature), new.inputs(signature), samplers)
         result = MigrationResult(
             version.path, dict(replaced), tuple(dropped), tuple(rows), tuple(not_compared)
         )
         _report(result)
+        if compare and signature == DEFAULT:
+            _record(result, expected, parity.tolerance_of(samplers))
     return dataclasses.replace(result, version_dir=version.path)
 
 
@@ -172,6 +188,39 @@ def _require_native() -> None:
             "The migrated model cannot be compared with the original, which only the compiled "
             f"sampler can run: {reason}. Leave the comparison out with --no-compare."
         )
+
+
+def _record(result: MigrationResult, expected: Sequence[Expectation], tolerance: float) -> None:
+    """Writes manifest and expectations, with which the version is one like every other.
+
+    A signature that no interface can tell, such as one of inputs of unknown rank, gets none.
+    """
+    folder = result.version_dir
+    try:
+        network = load_saved_network(folder)
+    except ExportError:
+        return
+    # Nothing is added to what the model says.
+    own = tuple(output for output in network.interface.outputs if not output.derived)
+    write_expectations(folder / EXPECTATIONS_FILE, expected)
+    path = folder / ONNX_FILE
+    onnx_info = None
+    if path.is_file():
+        onnx_info = OnnxInfo(target="any", sampler="dual", opset=opset_of(read_onnx(path)))
+    others = {name: tuple(sorted(f.structured_outputs)) for name, f in network.others.items()}
+    manifest = Manifest(
+        experiment="",
+        model=network.name,
+        interface=network.interface.model_copy(update={"outputs": own}),
+        signatures={DEFAULT: tuple(output.name for output in own), **others},
+        versions=versions(),
+        onnx=onnx_info,
+        sha256=hashes(folder),
+        parity=result.parity,
+        tolerance=tolerance,
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+    write_manifest(folder, manifest)
 
 
 def _report(result: MigrationResult) -> None:

@@ -213,12 +213,12 @@ def export_model(
             "Give some with --images."
         )
     interface = network.interface
-    versions = _versions()
+    made_with = versions()
     metadata = {
         "stn_tf.experiment": experiment,
         "stn_tf.model": name or network.name,
         "stn_tf.error_percent": "" if error_percent is None else f"{error_percent:g}",
-        "stn_tf.versions": json.dumps(versions),
+        "stn_tf.versions": json.dumps(made_with),
         "stn_tf.precision": options.precision,
     }
     expectations = expect(network, feeds, kind)
@@ -271,7 +271,7 @@ def export_model(
             signatures=signatures,
             samplers=network.samplers,
             error_percent=error_percent,
-            versions=versions,
+            versions=made_with,
             onnx=None
             if file is None
             else OnnxInfo(
@@ -362,7 +362,8 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Returns the versions of what makes an export."""
     return {
         "stn_tf": stn_tf.__version__,
         "tensorflow": tf.__version__,

@@ -9,17 +9,15 @@ import tensorflow as tf
 from tensorflow.core.framework import function_pb2, graph_pb2, node_def_pb2
 
 from stn_tf.export.tensorflow.functions import ConcreteFunction, with_graph
-from stn_tf.export.tensorflow.stock import MUST_COMPILE
+from stn_tf.export.tensorflow.stock import MUST_COMPILE, must_compile
 
 
 def without_xla(function: ConcreteFunction) -> ConcreteFunction:
     """Returns the same concrete function with nothing in it that must be compiled by XLA."""
     graph_def: graph_pb2.GraphDef = function.graph.as_graph_def()
-    compiled = [f for f in graph_def.library.function if f.attr[MUST_COMPILE].b]
+    compiled = [f for f in graph_def.library.function if must_compile(f.attr)]
     nodes = [*graph_def.node, *(n for f in graph_def.library.function for n in f.node_def)]
-    if not compiled and not any(
-        node.attr[MUST_COMPILE].b for node in nodes if MUST_COMPILE in node.attr
-    ):
+    if not compiled and not any(must_compile(node.attr) for node in nodes):
         return function
     for definition in graph_def.library.function:
         definition.attr.pop(MUST_COMPILE, None)

@@ -16,6 +16,8 @@ from stn_tf import native
 from stn_tf.export.migration import rescue as migration
 from stn_tf.export.migration.rescue import migrate
 from stn_tf.export.onnx_passes.find import samplers_in
+from stn_tf.export.proof.validation import validate
+from stn_tf.export.publish.manifest import read_manifest
 from tests import reference
 from tests.export.resampler_models import (
     IMAGES,
@@ -159,6 +161,7 @@ def test_keras_model_with_variables_and_assets(tmp_path, rng):
     assert len(samplers_in(onnx.load(out / "model.onnx"))) == 2
     assert (out / "assets.extra" / "note.txt").read_text() == "kept"
     assert (out / migration.REPORT_FILE).is_file()
+    assert_a_version_like_every_other(out, "images")
     assert not (out / "fingerprint.pb").exists()
     assert b"Resampler" not in (out / "saved_model.pb").read_bytes().replace(
         b"/Addons>Resampler", b""
@@ -192,6 +195,20 @@ def test_tensorflow_1(contrib, training, tmp_path, rng):
     for run in (answers, onnx_answers):
         found = run(result.version_dir, images=values)["crops"]
         np.testing.assert_allclose(found, expected_of(values, moved), atol=2e-5)
+    assert_a_version_like_every_other(result.version_dir, "images")
+
+
+def assert_a_version_like_every_other(version, name):
+    """It has a manifest, and what the compiled original said."""
+    manifest = read_manifest(version)
+    assert [spec.name for spec in manifest.interface.inputs] == [name]
+    assert manifest.onnx.opset == 18
+    found = validate(version)
+    assert found.passed
+    assert {row.candidate for row in found.parity} == {
+        *("saved_model", "onnx_runtime", "onnx_runtime/unoptimised", "onnx_runtime/ours")
+    }
+    assert {row.case for row in found.parity} >= {"random, batch 7", "checkerboard, batch 1"}
 
 
 # Their pairs are held by tests/conformance: here each is read from an attribute.
