@@ -1,7 +1,8 @@
 """ONNX files with less precision than float32.
 
 The sampler, theta and what leads to the points stay float32: half a pixel of 224 is more than a
-float16 coordinate can tell. Under int8 the whole localisation network stays float32.
+float16 coordinate can tell. Under int8 the whole localisation network stays float32. So do loops
+and branches, whole.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from stn_tf.export.onnx_passes.simplify import drop_unread
 from stn_tf.export.sampler_spec import DOMAIN, SamplerSpec, is_sampler
 
 _DENSE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What is in them stays float32: ONNX Runtime 1.26 loses the order of nodes around them otherwise.
+_CONTROL_FLOW = ("If", "Loop", "Scan")
 _FLOAT, _FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
 
@@ -35,7 +38,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     converted = convert_float_to_float16(
         model,
         keep_io_types=True,
-        op_block_list=[*DEFAULT_OP_BLOCK_LIST, "GridSample", *sorted(ours)],
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, "GridSample", *_CONTROL_FLOW, *sorted(ours)],
         node_block_list=sorted(kept),
     )
     del converted.functions[:]

@@ -65,7 +65,10 @@ def test_openvino_computes_it(reduce, then, axis, opset, tmp_path):
 def test_it_is_still_needed(tmp_path):
     """Fails when OpenVINO is mended: then the pass can go."""
     said = answers(reduction("ReduceSum", "Add", 2), tmp_path / "model.onnx")
-    assert np.abs(said - expected("ReduceSum", "Add", 2)).max() > 0.1
+    wrong = np.abs(said - expected("ReduceSum", "Add", 2)).max() > 0.1
+    if not wrong and openvino.__version__.startswith("2026.4.1"):
+        pytest.skip("this version is wrong on processors with AVX2, and right on this one")
+    assert wrong
 
 
 def test_what_keeps_its_axes_stays_as_it_is():

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from stn_tf import warp
-from stn_tf.export import export_model, load_network
+from stn_tf.export import ExportOptions, export_model, load_network
 from stn_tf.export.onnx_passes.find import samplers_in
 from stn_tf.layers import SpatialTransformer, record_transformations
 
@@ -52,6 +52,21 @@ def test_a_function_with_control_flow(name, tmp_path):
     assert {"If", "Loop"} & {node.op_type for node in file.graph.node}
     # No gathers, which is what samplers become that are not found.
     assert sum(node.op_type == "GatherND" for node in file.graph.node) == 0
+
+
+@pytest.mark.parametrize("precision", ["float16", pytest.param("int8", marks=pytest.mark.slow)])
+def test_less_precision_around_a_loop(precision, tmp_path):
+    function = tf.function(
+        lambda images: {"seen": 2.0 * _times(images + 1.0, tf.constant(3))},
+        input_signature=[IMAGES],
+        autograph=False,
+    )
+    images = np.random.default_rng(0).uniform(size=(10, 12, 12, 1)).astype(np.float32)
+    options = ExportOptions(precision=precision)
+    result = export_model(function, tmp_path, images=images, options=options)
+    file = onnx.load(result.version_dir / "model.onnx")
+    assert len(samplers_in(file)) == 1
+    assert result.manifest.onnx.precision == precision
 
 
 class Glimpse(keras.layers.Layer):
