@@ -4,7 +4,7 @@ Paper: Jaderberg et al. 2015, section 4.1, table 1 and appendix A.4.
 Command: `stn-tf train mnist-rts --data-dir DIR`, DIR with the four idx files; without `--data-dir`
 they are downloaded.
 Paper's test error of st-cnn-affine in percent: R 0.7, RTS 0.5, P 0.8, E 1.2, TC 1.7.
-Measured: RTS 0.73 % (`long`, seed 0); docs/results.md holds what else was run.
+Measured: R 0.74, RTS 0.73, P 0.61 % (`long`, seed 0); docs/results.md holds what else was run.
 Cost: `short` is meant for 15 minutes on 2 CPU cores, `long` for 40, `paper` for days.
 """
 
