@@ -45,7 +45,9 @@ def test_a_lookup_table(dtype, tmp_path):
     result = export_model(model, tmp_path / "out", images=feeds, options=SAVED_MODEL)
     again = tf.saved_model.load(str(result.version_dir)).signatures["serving_default"]
     said = again(images=tf.constant(images), code=tf.constant(EXAMPLES[dtype]))["both"]
-    np.testing.assert_allclose(said, model([images, tf.constant(EXAMPLES[dtype])]), atol=1e-6)
+    np.testing.assert_allclose(
+        said, model([tf.constant(images), tf.constant(EXAMPLES[dtype])]), atol=1e-6
+    )
     assert validate(result.version_dir).passed
 
 
