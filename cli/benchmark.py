@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +111,8 @@ def command(
 
     folder = find_version(version_dir)
     if run is not None or not runtimes or "tensorflow" in runtimes:
+        if threads:  # Read when TensorFlow starts.
+            os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
         import_tensorflow()
     examples = None
     if images is not None:

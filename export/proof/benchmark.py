@@ -198,9 +198,9 @@ def _fitting(manifest: Manifest, batches: Sequence[int]) -> list[int]:
     fixed = {spec.shape[0] for spec in manifest.interface.inputs if spec.shape} - {None}
     fitting = [batch for batch in batches if not fixed or fixed == {batch}]
     if not fitting:
-        (only,) = fixed
+        only = ", ".join(map(str, sorted(size for size in fixed if size is not None)))
         raise ExportError(
-            f"`batches` must have {only}, the one that the model takes, but they are "
+            f"`batches` must have {only}, which the model takes alone, but they are "
             f"{', '.join(map(str, batches))}."
         )
     return fitting

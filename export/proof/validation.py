@@ -66,6 +66,11 @@ def validate(
     manifest = read_manifest(folder)
     expectations = read_expectations(folder / EXPECTATIONS_FILE)
     chosen = list(runtimes) or proof_runtimes.usual(folder)
+    if provider != "cpu" and "onnxruntime" not in chosen:
+        raise ExportError(
+            f"`provider` {provider} is ONNX Runtime's, which `runtimes` leaves out. Add "
+            "onnxruntime, or leave the provider out."
+        )
     files: dict[str, Answers] = {}
     for name in chosen:
         files |= proof_runtimes.load(name, folder, manifest)

@@ -1,6 +1,7 @@
 """Runs the SavedModel of a version in TensorFlow."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from stn_tf.errors import ExportError
 from stn_tf.export.proof.comparison import Answers
 from stn_tf.export.proof.runtimes import Prepared
 from stn_tf.export.publish.manifest import BYTES_SIGNATURE, DEFAULT, LOOKING, Manifest
+
+# Read when TensorFlow starts.
+THREADS = "TF_NUM_INTRAOP_THREADS"
 
 
 def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
@@ -25,10 +30,19 @@ def load(folder: Path, manifest: Manifest) -> dict[str, Answers]:
 
 
 def prepare(folder: Path, manifest: Manifest, threads: int) -> dict[str, Prepared]:
-    """Returns the default signature for timing; `threads` must be set before TensorFlow starts."""
-    if threads:
-        with contextlib.suppress(RuntimeError):  # It has started: `stn-tf benchmark` says so.
+    """Returns the default signature for timing.
+
+    Raises:
+        ExportError: If TensorFlow has started with another number of threads.
+    """
+    if threads and os.environ.get(THREADS) != str(threads):
+        try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError:
+            raise ExportError(
+                f"`threads` must be set before TensorFlow starts, but it has. Set {THREADS}="
+                f"{threads} in the environment."
+            ) from None
     loaded = load_saved_model(folder)
     function = loaded.signatures[DEFAULT]
 

@@ -91,6 +91,15 @@ def test_a_runtime_that_was_asked_for(exported):
         benchmark(exported.version_dir, runtimes=["litert"])
 
 
+def test_threads_of_tensorflow_are_never_ignored(exported, monkeypatch):
+    """TensorFlow has started in this process: with other threads it cannot go on."""
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    (one,) = benchmark(
+        exported.version_dir, runtimes=["tensorflow"], batches=(1,), threads=1, seconds=0.01
+    )
+    assert "`threads` must be set before TensorFlow starts" in one.refused
+
+
 def test_the_command(exported, tmp_path):
     folder = str(exported.version_dir)
     quick = ["--runtime", "onnxruntime", "--seconds", "0.01", "--batch", "2"]

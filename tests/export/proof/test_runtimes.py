@@ -53,6 +53,8 @@ def test_what_is_not_there(exported, monkeypatch):
         validate(exported.version_dir, runtimes=["caffe"])
     with pytest.raises(ExportError, match=r"`runtime` litert runs model.tflite, but .* --format"):
         validate(exported.version_dir, runtimes=["litert"])
+    with pytest.raises(ExportError, match="`provider` cuda is ONNX Runtime's, which `runtimes`"):
+        validate(exported.version_dir, runtimes=["tensorflow"], provider="cuda")
     monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"openvino is not. .*`pip install stn-tf\[openvino\]`"):
         validate(exported.version_dir, runtimes=["openvino"])
