@@ -18,6 +18,8 @@ BATCHES = (1, 2, 7)
 # So many real images make up the three batches.
 REAL_IMAGES = sum(BATCHES)
 _HARD = 7
+# So many of the user's images are read.
+_MOST_IMAGES = 1000
 
 
 def fixed_batch(interface: ModelInterface) -> int | None:
@@ -67,6 +69,21 @@ def adversarial_case(interface: ModelInterface, feeds: Feeds) -> Case:
         for values in (enough[spec.name],)
     }
     return Case(f"adversarial images, batch {count}", hard)
+
+
+def feeds_for(
+    interface: ModelInterface, images: np.ndarray | Feeds | Sequence[Path] | None
+) -> dict[str, np.ndarray]:
+    """Returns arrays for every input, checked: the user's, read from files, or made up.
+
+    Raises:
+        DataError, ExportError, InputError, ModelError: As `checked` and `read_examples` do.
+    """
+    if images is None:
+        return made_up(interface)
+    if isinstance(images, Sequence) and not isinstance(images, np.ndarray):
+        return read_examples(interface, [Path(path) for path in images], _MOST_IMAGES)
+    return checked(interface, images)
 
 
 def made_up(interface: ModelInterface) -> dict[str, np.ndarray]:

@@ -27,7 +27,7 @@ from stn_tf.export.onnx_passes.find import opset_of
 from stn_tf.export.onnx_passes.targets import ExportOptions
 from stn_tf.export.proof.accuracy import measure, require_accuracy
 from stn_tf.export.proof.comparison import require
-from stn_tf.export.proof.examples import REAL_IMAGES, checked, made_up, read_examples
+from stn_tf.export.proof.examples import REAL_IMAGES, checked, feeds_for
 from stn_tf.export.proof.expectations import (
     EXPECTATIONS_FILE,
     Expectation,
@@ -61,8 +61,6 @@ _LOG = logging.getLogger(__name__)
 _CALIBRATION = 256
 # Of the images that accuracy is measured on, which are in memory.
 _MOST_BYTES = 2 * 2**30
-# So many of the user's images are read.
-_MOST_IMAGES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +204,7 @@ def export_model(
     for note in network.notes:
         say(note)
     kind = "made-up images" if images is None else "real images"
-    feeds = _feeds(images, network)
+    feeds = feeds_for(network.interface, images)
     if options.precision == "int8" and images is None:
         raise ExportError(
             "`precision` int8 needs real images, with which it is calibrated, but there are none. "
@@ -289,17 +287,6 @@ def export_model(
         with _writing(out):
             write_manifest(version.path, manifest)
     return ExportResult(version.path, manifest, network.notes)
-
-
-def _feeds(
-    images: np.ndarray | Feeds | Sequence[Path] | None, network: Network
-) -> dict[str, np.ndarray]:
-    """Returns arrays for every input, checked."""
-    if images is None:
-        return made_up(network.interface)
-    if isinstance(images, Sequence) and not isinstance(images, np.ndarray):
-        return read_examples(network.interface, [Path(path) for path in images], _MOST_IMAGES)
-    return checked(network.interface, images)
 
 
 def _first(feeds: Feeds, count: int) -> dict[str, np.ndarray]:
